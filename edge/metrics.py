@@ -48,7 +48,11 @@ class Metrics:
             registry=r,
         )
         self.stage = Histogram(
-            n + "stage_seconds", "Time one frame spends in a stage", ["stage"], buckets=_MS, registry=r
+            n + "stage_seconds",
+            "Time one frame spends in a stage",
+            ["stage"],
+            buckets=_MS,
+            registry=r,
         )
         self.capture_to_publish = Histogram(
             n + "capture_to_publish_seconds",
@@ -71,6 +75,12 @@ class Metrics:
         )
         self.mqtt_messages = Counter(
             n + "mqtt_messages", "Messages handed to the MQTT client", ["kind"], registry=r
+        )
+        self.mqtt_dropped = Counter(
+            n + "mqtt_dropped",
+            "Messages not handed to the MQTT client: not connected, or the broker too far behind",
+            ["kind"],
+            registry=r,
         )
         self.model_info = Gauge(
             n + "model_info",

@@ -1,7 +1,7 @@
 """The image encoder: DINOv2 ViT (Oquab et al., 2023) with windowed attention (as in LW-DETR).
 
 Tokens stay window-major from the patch embedding to the last block: every window is one row of
-the batch, with a class token of its own. Only the global blocks see all windows of a picture at once.
+the batch, with a class token of its own. Only the global blocks see a whole picture at once.
 """
 
 import torch

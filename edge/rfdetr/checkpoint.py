@@ -30,6 +30,8 @@ _WRAPPERS = ("model.", "module.", "_orig_mod.")  # Lightning, DistributedDataPar
 class CheckpointError(Exception):
     """The checkpoint cannot be used; the message is one sentence that names the file."""
 
+    exit_code = 78
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -137,10 +139,10 @@ def _network_tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
             name = name[len(prefix) :]
         if isinstance(value, Tensor):
             tensors[name] = value
-    if not any(name.startswith(ENCODER) for name in tensors):
-        raise _RefusedError("is not an RF-DETR checkpoint: it holds no weights of its encoder")
     if any(".base_model.model." in name for name in tensors):
         raise _RefusedError("holds unmerged LoRA weights: merge them into the model before saving")
+    if not any(name.startswith(ENCODER) for name in tensors):
+        raise _RefusedError("is not an RF-DETR checkpoint: it holds no weights of its encoder")
     if not any(name.startswith("segmentation_head.") for name in tensors):
         raise _RefusedError("is of a detection model: it has no segmentation head")
     return tensors
@@ -230,7 +232,7 @@ def _check(
         tensor = tensors.get(name)
         return tensor.shape[axis] if tensor is not None and tensor.dim() > axis else 0
 
-    rows = length("class_embed.bias", 0)
+    rows = max(length("class_embed.bias", 0), length("class_embed.weight", 0))
     query_rows = max(length("refpoint_embed.weight", 0), variant.queries)
     positions = max(length(f"{ENCODER}embeddings.position_embeddings", 1), 2)
     expected = expected_shapes(variant, rows, positions, query_rows)

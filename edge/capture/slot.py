@@ -1,0 +1,95 @@
+"""Where the capture threads leave their newest frame for the inference loop."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+
+from edge.frame import Frame
+
+
+class FrameSlot:
+    """Holds one frame of one camera; the newest wins. Any thread may call any method."""
+
+    def __init__(self, changed: threading.Condition | None = None) -> None:
+        self._changed = changed or threading.Condition()
+        self._frame: Frame | None = None
+
+    def put(self, frame: Frame) -> Frame | None:
+        """Leave ``frame``; returns the one that it overwrites, which nobody will see."""
+        with self._changed:
+            overwritten, self._frame = self._frame, frame
+            self._changed.notify_all()
+            return overwritten
+
+    def put_when_empty(self, frame: Frame, stop: threading.Event) -> bool:
+        """Wait until the slot is empty, then leave ``frame``; False where ``stop`` came first.
+
+        Whoever sets ``stop`` calls `wake` after it.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is None or stop.is_set())
+            if stop.is_set():
+                return False
+            self._frame = frame
+            self._changed.notify_all()
+            return True
+
+    def take(self) -> Frame | None:
+        """The waiting frame, or None; the slot is empty afterwards."""
+        with self._changed:
+            frame, self._frame = self._frame, None
+            if frame is not None:
+                self._changed.notify_all()
+            return frame
+
+    @property
+    def empty(self) -> bool:
+        return self._frame is None
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+
+class FrameSlots:
+    """One slot a camera, served in turn, so that no camera can starve another."""
+
+    def __init__(self, camera_ids: Iterable[str]) -> None:
+        self._changed = threading.Condition()  # an RLock inside: a slot's methods nest in ours
+        self._slots = {camera: FrameSlot(self._changed) for camera in camera_ids}
+        self._turns = list(self._slots)  # whose turn is next stands first
+
+    def __getitem__(self, camera: str) -> FrameSlot:
+        return self._slots[camera]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots)
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """The next camera's frame; waits up to ``timeout_s`` for one, then returns None."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                for position, camera in enumerate(self._turns):
+                    frame = self._slots[camera].take()
+                    if frame is not None:
+                        # Those before it in turn had nothing; it alone goes to the end.
+                        self._turns.append(self._turns.pop(position))
+                        return frame
+                remaining_s = deadline - time.monotonic()
+                if remaining_s <= 0:
+                    return None
+                self._changed.wait(remaining_s)
+
+    @property
+    def empty(self) -> bool:
+        """No frame waits in any slot."""
+        with self._changed:
+            return all(slot.empty for slot in self._slots.values())
+
+    def drain(self) -> list[Frame]:
+        """Empty all slots; for the shutdown, which counts what is returned."""
+        with self._changed:
+            frames = [slot.take() for slot in self._slots.values()]
+            return [frame for frame in frames if frame is not None]

@@ -1,0 +1,128 @@
+"""The command line: ``rfdetr-edge run | demo | check-config | predict``."""
+
+import argparse
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.stop import StopRequest
+from edge.version import __version__
+
+EXIT_FAILED, EXIT_OUT_OF_MEMORY, EXIT_REFUSED = 1, 71, 78
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (2 for wrong usage comes from argparse)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    except Exception as error:
+        return report(error)
+
+
+def report(error: Exception) -> int:
+    """Say on stderr what went wrong, a traceback only for what nobody foresaw; the exit code."""
+    code = getattr(error, "exit_code", None)
+    problems = getattr(error, "problems", None)
+    if problems is not None:  # of a configuration: each names its file
+        print("\n".join(problems), file=sys.stderr)
+        return EXIT_REFUSED
+    if code is not None:
+        print(f"rfdetr-edge: {error}", file=sys.stderr)
+        return int(code)
+    if "torch" in sys.modules:
+        from edge.inference.device import is_out_of_memory
+
+        if is_out_of_memory(error):
+            print(
+                "rfdetr-edge: out of device memory: use a smaller model, or free memory"
+                f" ({str(error).splitlines()[0]})",
+                file=sys.stderr,
+            )
+            return EXIT_OUT_OF_MEMORY
+    traceback.print_exception(type(error), error, error.__traceback__)
+    return EXIT_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rfdetr-edge",
+        description="RF-DETR-Seg on live cameras: mask summaries over MQTT.",
+    )
+    parser.add_argument("--version", action="version", version=f"rfdetr-edge {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, help_text: str, command: object) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help_text, description=help_text)
+        added.set_defaults(command=command)
+        return added
+
+    run = add("run", "Run the daemon until SIGTERM or SIGINT.", _run)
+    run.add_argument("-c", "--config", metavar="FILE", required=True)
+
+    add("demo", "Run the daemon on a synthetic camera, a demo model and its own broker.", _demo)
+
+    check = add("check-config", "Check a configuration without opening anything.", _check_config)
+    check.add_argument("-c", "--config", metavar="FILE", required=True)
+
+    predict = add("predict", "Run the model once, on a picture or a video.", _predict)
+    predict.add_argument("source", metavar="IMAGE_OR_VIDEO", type=Path)
+    predict.add_argument("--model", metavar="ID_OR_PATH", required=True)
+    predict.add_argument("--model-type", metavar="TYPE", help="the variant of a checkpoint")
+    predict.add_argument(
+        "--labels", metavar="L", help="coco, a,b,c or a file with one label a line"
+    )
+    predict.add_argument("--confidence", type=float, default=0.5, help="default: 0.5")
+    predict.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    predict.add_argument(
+        "--output", metavar="FILE", type=Path, help="the annotated picture or video"
+    )
+    predict.add_argument(
+        "--json", action="store_true", help="print the messages that a subscriber would get"
+    )
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    stop = StopRequest()
+    stop.install()  # first, so that a signal counts from the start
+
+    from edge.config import load_config
+    from edge.logs import configure
+
+    loaded = load_config(Path(arguments.config))
+    configure(loaded.config.log.level, loaded.config.log.format)
+    for warning in loaded.warnings:
+        logging.getLogger(__name__).warning("%s", warning)
+
+    from edge.daemon import Daemon
+
+    return Daemon(loaded.config, arguments.config, stop).run()
+
+
+def _demo(_: argparse.Namespace) -> int:
+    stop = StopRequest()
+    stop.install()
+
+    from edge.demo import run_demo
+
+    return run_demo(stop)
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    from edge.config import load_config
+
+    for warning in load_config(Path(arguments.config)).warnings:
+        print(warning, file=sys.stderr)
+    print(f"{arguments.config}: OK")
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from edge.predict import predict
+
+    return predict(arguments)

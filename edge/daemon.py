@@ -1,0 +1,264 @@
+"""The daemon: builds the parts in the order a frame meets them, watches them, and stops them."""
+
+import logging
+import math
+import os
+import platform
+import queue
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edge.capture.address import FileAddress
+from edge.capture.camera import Camera
+from edge.capture.slot import FrameSlots
+from edge.clock import Clock
+from edge.config import CameraSettings, Config
+from edge.events.message import FrameMessageBuilder
+from edge.health import DaemonHealth
+from edge.http.board import PictureBoard
+from edge.http.server import HttpServer
+from edge.inference.loop import Inferred, InferenceLoop
+from edge.metrics import Metrics
+from edge.publish.mqtt import Publisher
+from edge.publish.topics import Topics
+from edge.reporter import Reporter
+from edge.stop import StopRequest
+from edge.systemd import Notifier
+from edge.version import __version__
+
+if TYPE_CHECKING:
+    from edge.model_loading import LoadedModel
+    from edge.rfdetr.checkpoint import Checkpoint
+
+TICK_S = 0.5
+CAPTURE_STOP_S = 1.5
+LOOP_STOP_S = 1.5
+FLUSH_S = 5.0
+EXIT_FAILED = 1
+
+log = logging.getLogger(__name__)
+
+
+def max_age_s(camera: CameraSettings) -> float:
+    """The age from which a frame is not inferred; a file read without pace has all the time."""
+    unpaced = isinstance(camera.source, FileAddress) and not camera.source.pace
+    return math.inf if unpaced else camera.max_frame_age_ms / 1000
+
+
+class Daemon:
+    """One run of the daemon, by the main thread, until ``stop`` is asked (by anybody)."""
+
+    def __init__(
+        self,
+        config: Config,
+        config_file: str,
+        stop: StopRequest,
+        clock: Clock | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        self._config, self._config_file = config, config_file
+        self._clock = clock or Clock()
+        self._notifier = notifier or Notifier()
+        self._session = secrets.token_hex(4)
+        self._stop = stop
+        self._stop_inference = threading.Event()
+        self._stop_events = threading.Event()
+        self._failure: BaseException | None = None
+        self._model: "LoadedModel | None" = None
+
+        self._metrics = Metrics()
+        self._slots = FrameSlots([camera.id for camera in config.cameras])
+        self._cameras = [
+            Camera(camera, self._slots[camera.id], self._metrics, self._clock)
+            for camera in config.cameras
+        ]
+        self._results: queue.Queue[Inferred] = queue.Queue(maxsize=1)
+        self._loop = InferenceLoop(
+            self._slots,
+            self._results,
+            {camera.id: max_age_s(camera) for camera in config.cameras},
+            self._metrics,
+            self._clock,
+        )
+        self._topics = Topics(config.mqtt.base_topic, config.node)
+        self._publisher = Publisher(
+            config.mqtt, self._topics, self._metrics, self._clock, config.state_dir
+        )
+        self._board = PictureBoard()
+        self._health = DaemonHealth(
+            config.node, self._cameras, self._clock, lambda: self._publisher.connected
+        )
+        self._http = HttpServer(config.http, self._health, self._board, self._metrics)
+        self._inference = self._thread("inference", self._infer)
+        self._events: threading.Thread | None = None
+
+    def run(self) -> int:
+        """Run until asked to stop, or until every file has ended; returns the exit code.
+
+        Raises what made it impossible to go on, after everything was stopped in order.
+        """
+        try:
+            self._startup()
+            self._main_loop()
+        finally:
+            self._shutdown()
+        if self._failure is not None:
+            raise self._failure
+        return 0
+
+    # -- main thread, in order --------------------------------------------------------------------
+
+    def _startup(self) -> None:
+        log.info(
+            "rfdetr-edge %s, node %s, session %s", __version__, self._config.node, self._session
+        )
+        self._http.start()
+        log.info("page and metrics at %s", self._http.url)
+        self._publisher.start()
+        self._inference.start()  # loads the model first
+
+    def _main_loop(self) -> None:
+        while not self._stop.asked:
+            self._stop.wake.wait(TICK_S)
+            self._stop.wake.clear()
+            if self._failure is not None:
+                return
+            if self._model is None:
+                self._notifier.extend_start(60)
+            elif self._events is None:
+                self._begin(self._model)
+            else:
+                for camera in self._cameras:
+                    camera.supervise(self._clock.uptime_s())
+                if all(camera.ended for camera in self._cameras) and self._slots.empty:
+                    log.info("every camera's file has ended")
+                    return
+            self._notifier.status(self._health.status_line())
+            if self._health.live()[0]:
+                self._notifier.alive()
+
+    def _begin(self, model: "LoadedModel") -> None:
+        """The model is warm: open the cameras and tell the world."""
+        checkpoint = model.checkpoint
+        messages = FrameMessageBuilder(
+            self._config.node,
+            self._session,
+            checkpoint.variant.name,
+            self._config.mqtt.max_payload_bytes,
+        )
+        reporter = Reporter(
+            self._results,
+            {camera.id: camera for camera in self._cameras},
+            self._config.cameras,
+            checkpoint.names,
+            messages,
+            self._birth(checkpoint),
+            self._publisher,
+            self._topics,
+            self._board,
+            self._metrics,
+            self._clock,
+            lambda: self._loop.turns,
+        )
+        self._describe(model)
+        self._health.model_is_warm(
+            checkpoint.variant.name,
+            {
+                "inference": lambda: self._loop.turned_uptime_s,
+                "events": lambda: reporter.turned_uptime_s,
+            },
+            reporter.rates,
+        )
+        reporter.publish_state()
+        self._publisher.settle()
+        self._events = self._thread("events", lambda: reporter.run(self._stop_events))
+        self._events.start()
+        for camera in self._cameras:
+            camera.start()
+        self._notifier.ready()
+        log.info("ready")
+
+    def _shutdown(self) -> None:
+        """Stop capture, finish what was inferred, say ``stopped``; within 10 s whatever hangs."""
+        self._notifier.stopping()
+        for camera in self._cameras:
+            camera.stop()
+        deadline_s = time.monotonic() + CAPTURE_STOP_S
+        for camera in self._cameras:
+            camera.join(max(0.0, deadline_s - time.monotonic()))
+        # One loop after the other: what inference finishes now still goes out.
+        self._stop_inference.set()
+        stuck = not self._finished(self._inference)
+        for frame in self._slots.drain():
+            self._metrics.frames_dropped.labels(frame.camera, "shutdown").inc()
+        self._stop_events.set()
+        stuck |= not self._finished(self._events)
+        self._publisher.stop(b"stopped", FLUSH_S)
+        self._http.stop(1.0)
+        log.info("stopped")
+        if stuck:  # in a load or a kernel that cannot be interrupted: nobody waits for it
+            self._leave_at_once()
+
+    @staticmethod
+    def _finished(thread: threading.Thread | None) -> bool:
+        if thread is not None and thread.is_alive():
+            thread.join(LOOP_STOP_S)
+        return thread is None or not thread.is_alive()
+
+    def _leave_at_once(self) -> None:
+        code = EXIT_FAILED if self._failure is not None or sys.exc_info()[0] is not None else 0
+        logging.shutdown()
+        os._exit(code)
+
+    # -- the inference thread ---------------------------------------------------------------------
+
+    def _infer(self) -> None:
+        # Late imports: torch takes a second or more, and the page should answer before that.
+        from edge.model_loading import load_model
+
+        self._model = load_model(self._config, self._config_file)
+        self._stop.wake.set()
+        self._loop.run(self._model.engine, self._stop_inference)
+
+    # -- what this run is -------------------------------------------------------------------------
+
+    def _birth(self, checkpoint: "Checkpoint") -> dict[str, object]:
+        """The birth message, without its clock."""
+        return {
+            "version": __version__,
+            "session": self._session,
+            "node": self._config.node,
+            "model": checkpoint.variant.name,
+            "checkpoint_sha256": checkpoint.sha256,
+            "labels": [name for name in checkpoint.names if name is not None],
+            "cameras": {camera.id: {"source": str(camera.settings.source)} for camera in self._cameras},
+        }
+
+    def _describe(self, model: "LoadedModel") -> None:
+        import torch
+
+        self._metrics.model_info.labels(
+            model=model.checkpoint.variant.name,
+            sha256=model.checkpoint.sha256,
+            device=str(model.engine.device),
+            precision=str(model.engine.precision).removeprefix("torch."),
+        ).set(1)
+        self._metrics.build_info.labels(
+            version=__version__, torch=torch.__version__, python=platform.python_version()
+        ).set(1)
+
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        """A thread whose failure ends the daemon."""
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:
+                self._failure = self._failure or error
+                self._stop.wake.set()
+
+        return threading.Thread(target=run, name=name, daemon=True)

@@ -1,0 +1,154 @@
+"""The frame message: JSON of schema ``rfdetr-edge.frame/1``, within a budget of bytes."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from edge.events.summary import ObjectSummary
+from edge.frame import Frame
+
+FRAME_SCHEMA = "rfdetr-edge.frame/1"
+SMALLEST_BUDGET = 512  # bytes: what a message without objects and counts always fits in
+
+# Only a message without room for its own header has its names cut to this (bytes of JSON).
+_SHORTEST_NAME = 40
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class FrameMessageBuilder:
+    """Builds the messages of one process; ``seq`` counts from 1 per camera. Owned by one thread.
+
+    ``session`` is 8 hex digits. Raises ``ValueError`` for a budget below 512 bytes.
+    """
+
+    def __init__(self, node: str, session: str, model: str, max_payload_bytes: int) -> None:
+        if max_payload_bytes < SMALLEST_BUDGET:
+            raise ValueError(f"max_payload_bytes must be at least {SMALLEST_BUDGET}")
+        self._node, self._session, self._model = _text(node), session, _text(model)
+        self._max_payload_bytes = max_payload_bytes
+        self._seq: Counter[str] = Counter()
+
+    def build(
+        self,
+        frame: Frame,
+        objects: Sequence[ObjectSummary],
+        infer_started_uptime_s: float,
+        infer_ms: float,
+        now_uptime_s: float,
+    ) -> bytes:
+        """One message: compact UTF-8 JSON of at most ``max_payload_bytes``.
+
+        ``objects`` are in the order of the message. What does not fit is left out from the end of
+        the objects (``truncated`` tells how many) and, where no object fits, from the rarest of
+        the counts (``counts_truncated`` tells how many labels).
+        """
+        self._seq[frame.camera] += 1
+        captured_at = frame.captured_at
+        height, width = frame.size
+        header = {
+            "schema": FRAME_SCHEMA,
+            "session": self._session,
+            "seq": self._seq[frame.camera],
+            "node": self._node,
+            "camera": _text(frame.camera),
+            "model": self._model,
+            "time": {
+                "capture": captured_at.rfc3339(),
+                "uptime_s": round(captured_at.uptime_s, 3),
+                "clock_synced": captured_at.synced,
+            },
+            "latency_ms": {
+                "capture_to_infer": _ms(1000 * (infer_started_uptime_s - captured_at.uptime_s)),
+                "infer": _ms(infer_ms),
+                "capture_to_publish": _ms(1000 * (now_uptime_s - captured_at.uptime_s)),
+            },
+            "frame": {"id": frame.id, "width": width, "height": height},
+        }
+        message = self._within_budget(header, objects, frame.size)
+        if len(message) > self._max_payload_bytes:
+            for name in ("node", "camera", "model"):
+                header[name] = _cut(str(header[name]))
+            message = self._within_budget(header, objects, frame.size)
+        return message
+
+    def _within_budget(
+        self, header: dict[str, object], objects: Sequence[ObjectSummary], size: tuple[int, int]
+    ) -> bytes:
+        """The message with as many counts, then as many objects, as the header leaves room for."""
+        labels = Counter(_text(seen.label) for seen in objects).most_common()
+        entries = [b"%b:%d" % (_encode(label), number) for label, number in labels]
+        counts = b",".join(entries)
+        head = _encode(header)[:-1] + b',"counts":{'
+        middle, tail = b'},"objects":[', b'],"truncated":'
+        room = self._max_payload_bytes - len(head + middle + tail + b"}")
+
+        if len(counts) + len(str(len(objects))) > room:
+            told = b'},"counts_truncated":'
+            room -= len(told) - len(b"}") + len(str(len(objects)))
+            kept = _longest_start(entries, len(entries), room)
+            counts = b",".join(kept)
+            middle = b'%b%d,"objects":[' % (told, len(entries) - len(kept))
+            return b"%b%b%b%b%d}" % (head, counts, middle, tail, len(objects))
+
+        pieces = (_encode(_object(seen, size)) for seen in objects)
+        kept = _longest_start(pieces, len(objects), room - len(counts))
+        body, truncated = b",".join(kept), len(objects) - len(kept)
+        return b"%b%b%b%b%b%d}" % (head, counts, middle, body, tail, truncated)
+
+
+def _longest_start(pieces: Iterable[bytes], count: int, room: int) -> list[bytes]:
+    """The first of ``count`` pieces, as many as fit in ``room`` bytes.
+
+    Commas between them count, and so do the digits of the number of pieces left out. No piece is
+    made past the first that does not fit.
+    """
+    kept: list[bytes] = []
+    used = 0
+    for piece in pieces:
+        used += len(piece) + (1 if kept else 0)
+        if used + len(str(count - len(kept) - 1)) > room:
+            break
+        kept.append(piece)
+    return kept
+
+
+def _object(seen: ObjectSummary, size: tuple[int, int]) -> dict[str, object]:
+    height, width = size
+    limits = (width, height, width, height)
+    return {
+        "track_id": None,
+        "label": _text(seen.label),
+        "class_id": seen.class_id,
+        "score": round(seen.score, 3),
+        "bbox": [
+            min(max(0.0, round(edge, 1)), float(limit))
+            for edge, limit in zip(seen.box, limits, strict=True)
+        ],
+        "area_px": seen.area_px,
+        "area_fraction": round(seen.area_fraction, 5),
+        "centroid": [round(position, 1) for position in seen.centroid],
+        "zones": [],
+    }
+
+
+def _encode(value: object) -> bytes:
+    return _json.encode(value).encode()
+
+
+def _text(text: str) -> str:
+    """The text as UTF-8 can carry it: a lone surrogate becomes U+FFFD."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def _cut(name: str) -> str:
+    name = name[:_SHORTEST_NAME]
+    while len(_encode(name)) - len('""') > _SHORTEST_NAME:
+        name = name[:-1]
+    return name
+
+
+def _ms(latency_ms: float) -> float:
+    # A video file's own time may run ahead of the clock; no latency is below 0.
+    return max(0.0, round(latency_ms, 1))

@@ -1,0 +1,87 @@
+"""What a subscriber learns of each object: label, box, and the size and place of its mask."""
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.detections import Detections
+from edge.masks import MaskCrop, resize_masks
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSummary:
+    """One object of one frame. Lengths are in pixels of the source frame.
+
+    ``box`` is the network's (x1, y1, x2, y2). ``area_px``, ``area_fraction`` (of the frame) and
+    ``centroid`` (x, y: mean pixel index + 0.5) are of the full-resolution mask.
+    """
+
+    label: str
+    class_id: int
+    score: float
+    box: tuple[float, float, float, float]
+    area_px: int
+    area_fraction: float
+    centroid: tuple[float, float]
+
+
+def summarise(
+    detections: Detections,
+    names: Sequence[str | None],
+    classes: Set[str] | None = None,
+    min_area_fraction: float = 0.0,
+) -> list[ObjectSummary]:
+    """The objects of a frame, largest mask first.
+
+    ``names[row]`` is the label of class row ``row``; rows that are None or past the end are
+    unnamed, and their objects are left out. So are labels outside ``classes`` (None: all are in),
+    boxes and scores that are not finite, empty masks, and masks below ``min_area_fraction`` of
+    the frame. Masks are computed only for what is left after the first three rules.
+    """
+    wanted = [
+        row < len(names)
+        and (name := names[row]) is not None
+        and (classes is None or name in classes)
+        for row in detections.class_id.tolist()
+    ]
+    finite = np.isfinite(detections.score) & np.isfinite(detections.box).all(axis=1)
+    kept = detections[np.array(wanted, dtype=np.bool_) & finite]
+
+    height, width = kept.frame_size
+    objects = []
+    for i, crop in enumerate(resize_masks(kept.mask_logits, kept.frame_size)):
+        area_px, centroid = _moments(crop)
+        area_fraction = area_px / (height * width)
+        if area_px == 0 or area_fraction < min_area_fraction:
+            continue
+        class_id = int(kept.class_id[i])
+        x1, y1, x2, y2 = kept.box[i].tolist()
+        objects.append(
+            ObjectSummary(
+                label=str(names[class_id]),
+                class_id=class_id,
+                score=float(kept.score[i]),
+                box=(x1, y1, x2, y2),
+                area_px=area_px,
+                area_fraction=area_fraction,
+                centroid=centroid,
+            )
+        )
+    # Whatever order the network gave equal areas in, the message has one order.
+    objects.sort(key=lambda o: (-o.area_px, -o.score, o.box, o.class_id))
+    return objects
+
+
+def _moments(crop: MaskCrop) -> tuple[int, tuple[float, float]]:
+    """The number of pixels of a mask, and their mean (x, y) in the frame; (0, 0) for none."""
+    pixels = crop.mask.view(np.uint8)
+    per_column = np.add.reduce(pixels, axis=0, dtype=np.uint32)
+    per_row = np.add.reduce(pixels, axis=1, dtype=np.uint32)
+    area = int(per_row.sum())
+    if area == 0:
+        return 0, (0.0, 0.0)
+    # Sums of integers: exact, and so equal to those of the whole plane.
+    x = int(np.arange(len(per_column)) @ per_column)
+    y = int(np.arange(len(per_row)) @ per_row)
+    return area, (crop.x + x / area + 0.5, crop.y + y / area + 0.5)

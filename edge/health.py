@@ -1,0 +1,95 @@
+"""How the daemon is doing: for the health routes, the page, the watchdog and systemd's status line."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from edge.capture.camera import Camera
+from edge.clock import Clock
+from edge.http.health import CameraView, NodeView
+from edge.rates import RateMeter
+from edge.version import __version__
+
+STALLED_AFTER_S = 20.0  # no turn of a loop takes so long, unless it hangs
+
+
+class DaemonHealth:
+    """Built before the model loads; ``model_is_warm`` is called once, by the main thread."""
+
+    def __init__(
+        self, node: str, cameras: Sequence[Camera], clock: Clock, mqtt_connected: Callable[[], bool]
+    ) -> None:
+        self._node, self._cameras, self._clock = node, cameras, clock
+        self._mqtt_connected = mqtt_connected
+        self._started_s = clock.uptime_s()
+        self._model: str | None = None
+        self._last_turns: Mapping[str, Callable[[], float]] = {}
+        self._rates: Mapping[str, RateMeter] = {}
+
+    def model_is_warm(
+        self,
+        model: str,
+        last_turns: Mapping[str, Callable[[], float]],
+        rates: Mapping[str, RateMeter],
+    ) -> None:
+        """``last_turns``: by loop, when its last turn ended (``Clock.uptime_s``)."""
+        self._last_turns, self._rates = last_turns, rates
+        self._model = model
+
+    def live(self) -> tuple[bool, Mapping[str, object]]:
+        if self._model is None:
+            return True, {"state": "loading"}
+        now_s = self._clock.uptime_s()
+        for loop, last_turn in self._last_turns.items():
+            idle_s = now_s - last_turn()
+            if idle_s > STALLED_AFTER_S:
+                return False, {"reason": f"the {loop} loop has not turned for {idle_s:.0f} s"}
+        return True, {"state": "running"}
+
+    def ready(self) -> tuple[bool, Mapping[str, object]]:
+        if self._model is None:
+            return False, {"reason": "the model is loading"}
+        live, details = self.live()
+        if not live:
+            return False, details
+        now_s = self._clock.uptime_s()
+        states = {camera.id: camera.state(now_s) for camera in self._cameras}
+        if "online" not in states.values() and "degraded" not in states.values():
+            return False, {"reason": "no camera delivers frames", "cameras": states}
+        return True, {"cameras": states}
+
+    def cameras(self) -> list[CameraView]:
+        now_s = self._clock.uptime_s()
+        return [self._view(camera, now_s) for camera in self._cameras]
+
+    def _view(self, camera: Camera, now_s: float) -> CameraView:
+        last_s = camera.last_frame_uptime_s
+        rate = self._rates.get(camera.id)
+        return CameraView(
+            id=camera.id,
+            state=camera.state(now_s),
+            reason=camera.reason or None,
+            source=str(camera.settings.source),
+            fps=0.0 if rate is None else rate.per_second(now_s),
+            age_s=None if last_s is None else now_s - last_s,
+            size=None if camera.size is None else (camera.size[1], camera.size[0]),
+        )
+
+    def page(self) -> NodeView:
+        now_s = self._clock.uptime_s()
+        return NodeView(
+            node=self._node,
+            version=__version__,
+            model=self._model,
+            uptime_s=now_s - self._started_s,
+            mqtt_connected=self._mqtt_connected(),
+            inference_fps=sum(rate.per_second(now_s) for rate in self._rates.values()),
+        )
+
+    def status_line(self) -> str:
+        """One line for ``systemctl status``."""
+        if self._model is None:
+            return "loading the model"
+        now_s = self._clock.uptime_s()
+        up = sum(camera.state(now_s) == "online" for camera in self._cameras)
+        broker = "connected" if self._mqtt_connected() else "away"
+        fps = sum(rate.per_second(now_s) for rate in self._rates.values())
+        return f"cameras {up}/{len(self._cameras)} up, {fps:.1f} frames/s, broker {broker}"

@@ -1,0 +1,66 @@
+"""From the configuration's model section to a warm engine."""
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+
+from edge.config import Config, ConfigError
+from edge.inference.device import choose_device, choose_precision
+from edge.inference.engine import Engine
+from edge.inference.thresholds import row_thresholds, unknown_label
+from edge.model_source import DEMO_ID, open_checkpoint
+from edge.rfdetr.checkpoint import Checkpoint, build_model
+
+log = logging.getLogger(__name__)
+
+
+class LoadedModel(NamedTuple):
+    checkpoint: Checkpoint
+    engine: Engine
+
+
+def load_model(config: Config, config_file: str) -> LoadedModel:
+    """Find the device, read the checkpoint, build the network and warm it up.
+
+    Raises ``ConfigError`` where the configuration names a label that the model does not have, and
+    what ``choose_device`` and ``open_checkpoint`` raise.
+    """
+    settings = config.model
+    device = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
+    source = settings.path or settings.id or DEMO_ID
+    checkpoint = open_checkpoint(source, settings.type, settings.labels, config.cache_dir)
+    names = checkpoint.names
+    problems = []
+    for number, camera in enumerate(config.cameras):
+        for label in camera.classes or ():
+            if label not in names:
+                key = f"cameras[{number}].classes"
+                problems.append(f"{config_file}: {key}: {unknown_label(label, names)}")
+    try:
+        threshold = row_thresholds(names, settings.confidence)
+    except ValueError as error:
+        problems.append(f"{config_file}: model.confidence: {error}")
+    if problems:
+        raise ConfigError(problems)
+    # No object is meant to be of an unnamed row: its scores are never high enough.
+    threshold[[name is None for name in names]] = np.inf
+    engine = Engine(
+        build_model(checkpoint),
+        device,
+        precision,
+        threshold,
+        settings.resize,
+        settings.max_detections,
+    )
+    engine.warm_up()
+    log.info(
+        "model %s, %d px, %d labels, on %s in %s",
+        checkpoint.variant.name,
+        checkpoint.resolution,
+        sum(name is not None for name in names),
+        device,
+        str(precision).removeprefix("torch."),
+    )
+    return LoadedModel(checkpoint, engine)

@@ -1,0 +1,89 @@
+"""A paho client as the configuration asks for it, not yet connected."""
+
+import socket
+import ssl
+from pathlib import Path
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge.config import MqttSettings, TlsSettings, read_secret
+
+_RECONNECT_S = (1, 30)  # doubled from the first to the second while nothing answers
+
+
+class MqttSetupError(ValueError):
+    """The mqtt section cannot work on this machine; one sentence that starts with the key."""
+
+    exit_code = 78
+
+
+def make_client(settings: MqttSettings, will_topic: str, will: bytes) -> paho.Client:
+    """MQTT 3.1.1, clean session, the will retained at QoS 1, credentials and TLS as configured.
+
+    Reads the password and certificate files. Raises ``MqttSetupError``.
+    """
+    try:
+        settings.host.encode("idna")  # what the look-up does later, in a thread that must not fail
+    except UnicodeError as error:
+        raise MqttSetupError(f"mqtt.host: {settings.host!r} is not a host name") from error
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=settings.client_id,
+        clean_session=True,
+        protocol=paho.MQTTv311,
+    )
+    client.will_set(will_topic, will, qos=1, retain=True)
+    client.reconnect_delay_set(*_RECONNECT_S)
+    client.on_socket_open = _send_at_once
+    if settings.username is not None:
+        client.username_pw_set(settings.username, _password(settings.password_file))
+    if settings.tls is not False:
+        tls = TlsSettings() if settings.tls is True else settings.tls
+        client.tls_set_context(_tls_context(tls))
+    return client
+
+
+def _send_at_once(client: paho.Client, userdata: object, sock: object) -> None:
+    # Small messages at a steady rate are what Nagle's algorithm holds back for a round trip.
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _password(path: Path | None) -> str | None:
+    try:
+        return None if path is None else read_secret(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise MqttSetupError(f"mqtt.password_file: cannot read {path}: {_why(error)}") from error
+
+
+def _tls_context(settings: TlsSettings) -> ssl.SSLContext:
+    """Verifies certificate and host name; without ``ca_file`` against the system's CAs."""
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:  # as ssl.SSLError is
+        raise MqttSetupError(
+            f"mqtt.tls.ca_file: cannot use {settings.ca_file}: {_why(error)}"
+        ) from error
+    if settings.cert_file is not None:
+        try:
+            # Without a password callback OpenSSL would ask for one on the terminal and wait.
+            context.load_cert_chain(settings.cert_file, settings.key_file, password=_no_passphrase)
+        except (OSError, ValueError) as error:
+            raise MqttSetupError(
+                f"mqtt.tls.cert_file, key_file: cannot use {settings.cert_file} with "
+                f"{settings.key_file}: {_why(error)}"
+            ) from error
+    return context
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key is encrypted; give one without a passphrase")
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"no usable PEM file ({getattr(error, 'reason', None) or error})"
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    return "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)

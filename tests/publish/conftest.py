@@ -1,0 +1,3 @@
+from publishing import make_publisher, said
+
+__all__ = ["make_publisher", "said"]

@@ -1,0 +1,75 @@
+"""What the publishing tests share: publishers that end with their test, and the log as events."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mosquitto import DEADLINE_S, Mosquitto
+
+from edge.clock import Clock
+from edge.config import MqttSettings
+from edge.metrics import Metrics
+from edge.publish.mqtt import Publisher
+from edge.publish.topics import Topics
+
+TOPICS = Topics("rfdetr-edge", "dock-7")
+
+
+class Said(logging.Handler):
+    """Log messages as they come, of any level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self._changed = threading.Condition()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self._changed:
+            self.messages.append(record.getMessage())
+            self._changed.notify_all()
+
+    def wait_for(self, part: str, count: int = 1) -> str:
+        """Wait until ``count`` messages have had ``part`` in them; the last of these."""
+
+        def hits() -> list[str]:
+            return [message for message in self.messages if part in message]
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(hits()) >= count, DEADLINE_S), self.messages
+            return hits()[count - 1]
+
+
+@pytest.fixture
+def said() -> Iterator[Said]:
+    logger, handler = logging.getLogger("edge.publish"), Said()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def make_publisher(tmp_path: Path) -> Iterator[Callable[..., Publisher]]:
+    """A publisher to a broker, settings as keywords; those of one test share a state folder."""
+    publishers: list[Publisher] = []
+
+    def make(broker: Mosquitto, metrics: Metrics | None = None, **settings: Any) -> Publisher:
+        settings = {"client_id": "rfdetr-edge-dock-7", "host": broker.host} | settings
+        publisher = Publisher(
+            MqttSettings(port=broker.port, **settings),
+            TOPICS,
+            metrics or Metrics(),
+            Clock(),
+            tmp_path / "state",
+        )
+        publishers.append(publisher)
+        return publisher
+
+    yield make
+    for publisher in publishers:
+        publisher.stop(timeout_s=0.1)
