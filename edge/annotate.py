@@ -43,10 +43,10 @@ def class_colour(class_id: int) -> Colour:
 def annotate(frame_bgr: Image, detections: Detections, names: Sequence[str | None]) -> Image:
     """A new picture, uint8 BGR ``[H, W, 3]``, with the detections drawn on it.
 
-    ``frame_bgr`` has the size that ``detections`` speak of, and is left as it is. ``names[row]`` is the
-    label of class row ``row``. As in the messages, a detection is left out whose row is unnamed (None
-    or past the end), whose box or score is not finite, or whose mask is empty. Lines and text grow
-    with the picture.
+    ``frame_bgr`` has the size that ``detections`` speak of, and is left as it is. ``names[row]``
+    is the label of class row ``row``. As in the messages, a detection is left out whose row is
+    unnamed (None or past the end), whose box or score is not finite, or whose mask is empty.
+    Lines and text grow with the picture.
     """
     picture = frame_bgr.copy()
     named = [row < len(names) and names[row] is not None for row in detections.class_id.tolist()]
@@ -121,7 +121,7 @@ def _label(
 
 
 def _drawable(name: str) -> str:
-    """The name in ASCII, all that OpenCV's stroke font knows: accents go, the rest becomes ``?``."""
+    """The name in ASCII, all that OpenCV's stroke font has: accents go, the rest is ``?``."""
     plain = unicodedata.normalize("NFKD", name)
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     text = "".join(letter if " " <= letter <= "~" else "?" for letter in plain)

@@ -85,7 +85,7 @@ def load_config(
     environ: Mapping[str, str] = os.environ,
     hostname: str | None = None,
 ) -> Loaded:
-    """Read and check ``file``; nothing is opened but the files that hold secrets.
+    """Read and check ``file``. Neither model, camera nor network is opened.
 
     ``hostname`` (None: the machine's) names the node where the file does not. Raises
     ``ConfigError`` with every problem there is, in the order of the file.
@@ -170,7 +170,7 @@ class ZoneSettings(Section):
     @classmethod
     def _below_overlap(cls, hysteresis: float, info: ValidationInfo) -> float:
         if hysteresis > info.data.get("min_overlap", 1):
-            raise ValueError(f"must not be greater than min_overlap (it is {hysteresis:g})")
+            raise ValueError("must not be greater than min_overlap (left out, it is 0.05)")
         return hysteresis
 
 

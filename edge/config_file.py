@@ -73,9 +73,7 @@ def read_document(file: Path, environ: Mapping[str, str]) -> Document:
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ValueError(f"{where}not valid YAML: {error.problem or error.context}") from None
+        raise ValueError(_syntax_problem(error, text)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - text.rfind("\n", 0, error.position)
@@ -92,6 +90,17 @@ def read_document(file: Path, environ: Mapping[str, str]) -> Document:
         return _Walk(environ).document(root)
     except RecursionError:  # aliases of aliases of aliases
         raise ValueError("nested too deeply") from None
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> str:
+    what = f"not valid YAML: {error.problem or error.context}"
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return what
+    lines = text.splitlines()
+    if mark.line < len(lines) and re.search(r"[{\[].*\$\{", lines[mark.line]):
+        what += " (inside { } and [ ] a value with ${NAME} needs quotes)"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {what}"
 
 
 class _Walk:

@@ -85,9 +85,10 @@ def _masked(sentence: str, path: KeyPath, document: Document) -> str:
     A quote is kept only where it stands in the file as it is. A path is shown as the file has it,
     with the variable's name.
     """
-    if path not in document.from_variables:
+    texts = [text for key, text in document.from_variables.items() if key[: len(path)] == path]
+    if not texts:
         return sentence
-    written = document.from_variables[path]
+    written = "\0".join(texts)
     is_path = str(path[-1]).endswith(("path", "_file"))
 
     def shown(quote: re.Match[str]) -> str:
@@ -101,7 +102,7 @@ def _masked(sentence: str, path: KeyPath, document: Document) -> str:
 
 def _nearest_key(path: KeyPath, schema: type[BaseModel]) -> str:
     wrong = str(path[-1])
-    for known in _all_keys(schema, ()):
+    for known in all_keys(schema):
         if known[-1] == wrong:  # the right name, in the wrong section
             return f" (did you mean '{key_text(known)}'?)"
     section = schema
@@ -123,10 +124,11 @@ def _section_within(annotation: Any) -> type[BaseModel] | None:
     return next((section for section in found if section), None)
 
 
-def _all_keys(section: type[BaseModel], above: KeyPath) -> Iterator[KeyPath]:
+def all_keys(section: type[BaseModel], above: KeyPath = ()) -> Iterator[KeyPath]:
+    """The path of every key there is; an entry of a list is ``cameras[]``."""
     for name, field in _fields(section).items():
         yield (*above, name)
         inner = _section_within(field.annotation)
         if inner:
             many = "[]" if get_origin(field.annotation) is list else ""
-            yield from _all_keys(inner, (*above, name + many))
+            yield from all_keys(inner, (*above, name + many))

@@ -63,7 +63,7 @@ def _host(text: str) -> str:
 
 def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", text):
-        hint = did_you_mean(text, ("auto", "cpu", "cuda"))
+        hint = did_you_mean(text.partition(":")[0], ("auto", "cpu", "cuda"))
         raise ValueError(f"must be auto, cuda, cuda:N or cpu{hint}")
     return text
 

@@ -70,7 +70,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ``time``, ``level``, ``logger``, ``message``, and any ``exception``."""
+    """One JSON object: ``time``, ``level``, ``logger``, ``message``, and ``exception`` if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {

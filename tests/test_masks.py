@@ -1,5 +1,6 @@
 """Full-resolution masks against the official operation, bit for bit."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -97,14 +98,44 @@ def test_equals_the_official_masks_for_any_logits(
     assert np.array_equal(full_masks(logits, (height, width)), expected)
 
 
-def test_ties_are_decided_as_the_official_operation_does() -> None:
-    # Opposite neighbours cancel to a rounding error of 0 wherever a pixel lies midway: these are
-    # the pixels whose sign our own sum cannot know.
-    half = np.random.default_rng(2).uniform(1, 30, size=(40, 20, 20)).astype(np.float32)
-    logits = np.empty((40, 20, 40), dtype=np.float32)
-    logits[..., ::2], logits[..., 1::2] = half, -half
-    for size in [(300, 600), (257, 1000), (260, 440)]:
-        assert np.array_equal(full_masks(logits, size), official(logits, size))
+def near_ties(count: int, blocks: int, size: tuple[int, int], scale: float) -> np.ndarray:
+    """Planes with blocks of 2 x 2 cells whose fourth cell makes a pixel between them nearly 0."""
+    random = np.random.default_rng(blocks)
+    grid = 40
+    logits = np.full((count, grid, grid), -4, dtype=np.float32)
+    for plane in logits:
+        for place in random.choice((grid // 3) ** 2, blocks, replace=False):
+            row, column = 3 * (place // (grid // 3)), 3 * (place % (grid // 3))
+            # The source coordinates of a pixel that lies in the block.
+            y = (
+                (math.ceil((row + 0.5) * size[0] / grid) + random.integers(3) + 0.5)
+                * grid
+                / size[0]
+            )
+            x = (
+                (math.ceil((column + 0.5) * size[1] / grid) + random.integers(3) + 0.5)
+                * grid
+                / size[1]
+            )
+            fy, fx = y - 0.5 - row, x - 0.5 - column
+            a, b, c = random.uniform(-1, 1, 3).astype(np.float32)
+            d = -((1 - fy) * ((1 - fx) * a + fx * b) + fy * (1 - fx) * c) / (fy * fx)
+            plane[row : row + 2, column : column + 2] = np.array([[a, b], [c, d]]) * scale
+    return logits
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("scale", [1.0, 1e-12, 1e-38, 1e-41])
+@pytest.mark.parametrize("blocks", [20, 160])
+@pytest.mark.parametrize("size", [(360, 640), (257, 997)])
+def test_near_ties_are_decided_as_the_official_operation_does(
+    size: tuple[int, int], blocks: int, scale: float, device: str
+) -> None:
+    # Here our own sum and the official one have different signs in many a pixel.
+    logits = near_ties(12, blocks, size, scale)
+    assert np.array_equal(full_masks(logits, size, device), official(logits, size, device))
+    logits *= 1e-37
+    assert np.array_equal(full_masks(logits, size, device), official(logits, size, device))
 
 
 def test_this_build_of_torch_can_be_asked_for_single_pixels() -> None:

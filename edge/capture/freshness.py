@@ -4,38 +4,40 @@
 class Freshness:
     """Compares when a stream's pictures arrive with when their timestamps say they were taken.
 
-    A server may send what it kept before we came, and a network that was blocked delivers all at
-    once: such pictures are late, however new they are to us. The smallest distance between arrival
-    and timestamp seen so far is the live edge; what arrives ``limit_s`` behind it is stale.
+    A server may send what it kept from before we came, and a network that was blocked delivers all
+    at once: such pictures are old, however new they are to us. The smallest distance between
+    arrival and timestamp is the live edge; what arrives ``limit_s`` behind it is stale.
 
-    The camera's clock is not trusted beyond that. Where ``_SETTLED`` pictures in a row had to be
-    waited for, nothing is queued, and the last of them is the live edge: so a clock that drifts,
-    runs at a wrong rate or jumps cannot make a camera stale for ever.
+    The camera's clock is trusted for short times only. While pictures have to be waited for and do
+    not catch up, nothing is queued that we could know of, and the edge follows them: a clock that
+    drifts, runs at a wrong rate or is set cannot make its camera stale for ever.
     """
 
     _WAITED_S = 0.002  # a read that returns sooner found its packet ready
-    _SETTLED = 10
+    _CATCHING_UP_S = 0.01  # a step closer than any jitter while nothing is queued
+    _FOLLOW = 0.1  # of the distance, with each picture
+    _CLOCK_WAS_SET_S = 10.0  # no queue is that long: a read would have timed out
 
     def __init__(self, limit_s: float = 0.25) -> None:
         self._limit_s = limit_s
         self._edge_s: float | None = None
+        self._last_distance_s = 0.0
         self._live = False
-        self._waited_in_a_row = 0
 
     def behind_s(self, timestamp_s: float, arrived_s: float, waited_s: float) -> float:
-        """How far behind the live edge this packet arrived."""
+        """How far behind the live edge a packet arrives that was waited for so long."""
         distance = arrived_s - timestamp_s
         waited = waited_s > self._WAITED_S
-        self._waited_in_a_row = self._waited_in_a_row + 1 if waited else 0
-        if (
-            self._edge_s is None
-            or distance < self._edge_s
-            or self._waited_in_a_row >= self._SETTLED
-        ):
-            self._edge_s = distance
+        catching_up = distance < self._last_distance_s - self._CATCHING_UP_S
+        self._last_distance_s = distance
         # Until one packet had to be waited for, all that came may be from before our time.
         self._live = self._live or waited
-        return distance - self._edge_s
+        edge = distance if self._edge_s is None else min(self._edge_s, distance)
+        behind = distance - edge
+        if behind > self._CLOCK_WAS_SET_S:
+            edge, behind = distance, 0.0
+        self._edge_s = edge + self._FOLLOW * behind if waited and not catching_up else edge
+        return behind
 
     def is_fresh(self, behind_s: float) -> bool:
         return self._live and behind_s <= self._limit_s

@@ -1,5 +1,6 @@
 """RTSP cameras, read and decoded by FFmpeg through PyAV. Why not OpenCV: docs/capture.md."""
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -172,6 +173,8 @@ class RtspSource:
         for kind, sentence in _OPENING_ERRORS:
             if isinstance(error, kind):
                 return f"{self._address}: {sentence}"
+        if error.errno == errno.EPROTONOSUPPORT:
+            return f"{self._address}: the camera does not offer transport {self._transport}"
         if elapsed_s >= self._open_timeout_s:
             return f"{self._address}: no answer within {self._open_timeout_s:g} s"
         return f"{self._address}: cannot be opened ({error.strerror or type(error).__name__})"

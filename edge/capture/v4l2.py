@@ -115,7 +115,7 @@ class V4l2Source:
         asked, granted = self._address, self.description
         LOG.info("%s: granted %s", self._path, granted)
         differences = [
-            f"{name} {wanted} but got {got}"
+            f"{name} {_text(wanted)} but got {_text(got)}"
             for name, wanted, got in (
                 ("fourcc", asked.fourcc, granted.codec),
                 ("size", asked.size, granted.size),
@@ -125,3 +125,9 @@ class V4l2Source:
         ]
         if differences:
             LOG.warning("%s: asked for %s", self._path, "; ".join(differences))
+
+
+def _text(value: str | float | tuple[int, int] | None) -> str:
+    if isinstance(value, tuple):
+        return f"{value[0]}x{value[1]}"
+    return f"{value:g}" if isinstance(value, float | int) else str(value)

@@ -12,7 +12,7 @@ FRAME_SCHEMA = "rfdetr-edge.frame/1"
 SMALLEST_BUDGET = 512  # bytes: what a message without objects and counts always fits in
 
 # Only a message without room for its own header has its names cut to this (bytes of JSON).
-_SHORTEST_NAME = 40
+_SHORTEST_NAME = 30
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 

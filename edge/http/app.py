@@ -33,9 +33,9 @@ def create_app(
 ) -> ASGIApp:
     """The ASGI app.
 
-    What takes longer than a moment (drawing a picture, collecting the metrics) runs in ``worker``; the
-    event loop stays free, so that ``/livez`` answers whatever else is asked. Setting ``stopping`` in
-    the event loop ends all open streams.
+    What takes longer than a moment (drawing a picture, collecting the metrics) runs in ``worker``;
+    the event loop stays free, so that ``/livez`` answers whatever else is asked. Setting
+    ``stopping`` in the event loop ends all open streams.
     """
     page = Page()
 
@@ -55,8 +55,7 @@ def create_app(
         return Response(text, headers={"Content-Type": content_type})
 
     async def index(_: Request) -> Response:
-        first = state(health, board)
-        return HTMLResponse(page.html(str(first["node"]), health.cameras(), first))
+        return HTMLResponse(page.html(health, board))
 
     async def static(request: Request) -> Response:
         file = page.static(request.path_params["name"])

@@ -24,7 +24,7 @@ class Credentials:
         return self.token is not None or self.password is not None
 
     def admit(self, authorization: str) -> bool:
-        """Whether an ``Authorization`` header's value opens the door (always, where none is set)."""
+        """Whether an ``Authorization`` header's value is enough (always, where none is set)."""
         if not self.required:
             return True
         scheme, _, value = authorization.partition(" ")
@@ -41,7 +41,7 @@ class Credentials:
             return False
         if not colon:
             return False
-        # A browser can only ask for a name and a password: the token is taken as one, with any name.
+        # A browser can only ask for a name and a password: the token is taken as a password.
         if _same(password, self.token):
             return True
         right_name = _same(username, self.username)

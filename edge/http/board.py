@@ -46,10 +46,10 @@ class Picture:
 class PictureBoard:
     """Where the events thread leaves the newest result of each camera, for HTTP to show.
 
-    ``post`` and ``clear`` belong to the events thread: they keep references, copy nothing, draw nothing
-    and wait for nobody. Everything else may be called from any thread. Drawing and encoding happen
-    in the thread that asks (``picture``), one at a time and once per frame however many ask: a page
-    somebody looks at costs one core at most, a page nobody looks at costs nothing.
+    ``post`` and ``clear`` belong to the events thread: they keep references, copy nothing, draw
+    nothing and wait for nobody. Everything else may be called from any thread. Drawing and encoding
+    happen in the thread that asks (``picture``), one at a time and once per frame however many ask:
+    a page somebody looks at costs one core at most, a page nobody looks at costs nothing.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class PictureBoard:
             wake()
 
     def clear(self, camera: str) -> None:
-        """Forget the camera's result: it was switched off or removed, and shows nothing any more."""
+        """Forget the camera's result: it was switched off or removed, and shows no more."""
         with self._lock:
             self._newest.pop(camera, None)
             waiting = list(self._waiting.get(camera, ()))
@@ -104,13 +104,13 @@ class PictureBoard:
     ) -> Result | None:
         """The newest result as soon as it is of another frame than ``frame_id``.
 
-        None when the camera was cleared; after ``timeout_s`` whatever is there, also the same frame.
+        None when the camera was cleared; after ``timeout_s`` what is there, the same frame too.
         """
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
 
         def wake() -> None:
-            # The loop may have ended between the taking of this callback and its call: nobody waits.
+            # The loop may have ended since this callback was taken: nobody waits any more.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(changed.set)
 

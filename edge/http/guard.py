@@ -25,9 +25,9 @@ _OPEN_PATHS = ("/livez", "/readyz")
 class Guard:
     """ASGI middleware: credentials, the ``Host`` header of a loopback server, security headers.
 
-    ``loopback_names_only`` refuses with 421 a ``Host`` that is no loopback name. Without it a web page
-    anywhere could have its own name resolve to 127.0.0.1 and read the cameras through the browser of
-    somebody who sits at this machine (DNS rebinding).
+    ``loopback_names_only`` refuses with 421 a ``Host`` that is no loopback name. Without it a web
+    page anywhere could have its own name resolve to 127.0.0.1 and read the cameras through the
+    browser of somebody who sits at this machine (DNS rebinding).
     """
 
     def __init__(

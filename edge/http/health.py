@@ -33,8 +33,8 @@ class NodeView:
 class Health(Protocol):
     """The daemon's side of it.
 
-    Every method is called from the HTTP server's thread, at any time between its start and its stop,
-    also while the model loads: it takes no lock for long, waits for nothing and raises nothing.
+    Every method is called from the HTTP server's thread, at any time between its start and its
+    stop, also while the model loads: it holds no lock for long, waits for nothing, raises nothing.
     """
 
     def live(self) -> tuple[bool, Mapping[str, object]]:

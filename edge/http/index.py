@@ -1,7 +1,6 @@
 """The page's first HTML, and the state that it starts from and asks for again."""
 
 import json
-from collections.abc import Mapping
 from html import escape
 from importlib import resources
 from string import Template
@@ -63,14 +62,18 @@ class Page:
         """A file's bytes and media type; None where the page has no such file."""
         return self._static.get(name)
 
-    def html(self, node: str, cameras: list[CameraView], first_state: Mapping[str, object]) -> str:
-        """The page: with a picture of each camera even where no script runs."""
-        cards = [
-            self._card.substitute(
-                id=escape(view.id), path=escape(quote(view.id, safe="")), state=escape(view.state)
-            )
-            for view in cameras
-        ]
+    def html(self, health: Health, board: PictureBoard) -> str:
+        """The page, with the newest picture of each camera even where no script runs."""
+        cards = [self._card_html(view, board) for view in health.cameras()]
         # In a script element only "<" could end it early; escaped so, it is the same JSON.
-        data = json.dumps(first_state, allow_nan=False).replace("<", "\\u003c")
-        return self._index.substitute(node=escape(node), cards="".join(cards), state=data)
+        first_state = json.dumps(state(health, board), allow_nan=False).replace("<", "\\u003c")
+        return self._index.substitute(
+            node=escape(health.page().node), cards="".join(cards), state=first_state
+        )
+
+    def _card_html(self, view: CameraView, board: PictureBoard) -> str:
+        path = escape(quote(view.id, safe=""))
+        src = "" if board.newest(view.id) is None else f'src="cameras/{path}/snapshot.jpg"'
+        return self._card.substitute(
+            id=escape(view.id), path=path, src=src, state=escape(view.state)
+        )

@@ -21,8 +21,8 @@ _REPEAT_S = 10.0
 class MjpegStreams:
     """The ASGI app behind ``stream.mjpg``; it lives in the HTTP server's event loop.
 
-    Each viewer takes pictures at its own pace, at most 10 a second, and always the newest: one with a
-    slow line skips pictures and delays nobody. At most 16 watch at a time. A stream ends when its
+    Each viewer takes pictures at its own pace, at most 10 a second, and always the newest: one with
+    a slow line skips pictures and delays nobody. At most 16 watch at a time. A stream ends when its
     viewer goes, when the camera is cleared from the board, and when ``stopping`` is set.
     """
 

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -91,8 +92,8 @@ class HttpServer:
         credentials = read_credentials(self._settings)
         tls = None if self._settings.tls is None else _tls_context(self._settings.tls)
         listener = _listen(self._settings.host, self._settings.port)
-        # Accepted connections inherit it. Without it a viewer that stopped reading, or whose cable was
-        # pulled, keeps its connection and its place for hours.
+        # Accepted connections inherit it. Without it a viewer that stopped reading, or whose cable
+        # was pulled, keeps its connection and its place for hours.
         listener.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * self._dead_viewer_s)
         )
@@ -100,7 +101,8 @@ class HttpServer:
         loopback = is_loopback(self._settings.host)
         if not loopback and not credentials.required:
             _log.warning(
-                "http: whoever reaches %s sees the cameras: set http.token_file or http.password_file",
+                "http: everybody who reaches %s sees the cameras: "
+                "set http.token_file, or http.username and http.password_file",
                 _host_and_port(self._settings.host, self.port),
             )
         app = create_app(
@@ -170,9 +172,11 @@ class HttpServer:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not serving.done():
-            # The streams end by themselves now; what is then still open waits for a client that does
-            # not read, and would hold uvicorn's own shutdown for as long as that may take.
-            await asyncio.sleep(_STREAMS_END_S)
+            # The streams end by themselves now; what is then still open idles, or waits for a
+            # client that does not read, for whom uvicorn's own shutdown would wait too.
+            deadline_s = time.monotonic() + _STREAMS_END_S
+            while server.server_state.connections and time.monotonic() < deadline_s:
+                await asyncio.sleep(0.01)
             for connection in list(server.server_state.connections):
                 connection.transport.abort()
             server.should_exit = True

@@ -39,8 +39,7 @@ def make_client(settings: MqttSettings, will_topic: str, will: bytes) -> paho.Cl
     if settings.username is not None:
         client.username_pw_set(settings.username, _password(settings.password_file))
     if settings.tls is not False:
-        tls = TlsSettings() if settings.tls is True else settings.tls
-        client.tls_set_context(_tls_context(tls))
+        client.tls_set_context(_tls_context(None if settings.tls is True else settings.tls))
     return client
 
 
@@ -57,15 +56,26 @@ def _password(path: Path | None) -> str | None:
         raise MqttSetupError(f"mqtt.password_file: cannot read {path}: {_why(error)}") from error
 
 
-def _tls_context(settings: TlsSettings) -> ssl.SSLContext:
+class _HandshakeSocket(ssl.SSLSocket):
+    """Closes itself where the handshake fails; paho would leave it to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def _tls_context(settings: TlsSettings | None) -> ssl.SSLContext:
     """Verifies certificate and host name; without ``ca_file`` against the system's CAs."""
+    ca_file = settings.ca_file if settings else None
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # as ssl.SSLError is
-        raise MqttSetupError(
-            f"mqtt.tls.ca_file: cannot use {settings.ca_file}: {_why(error)}"
-        ) from error
-    if settings.cert_file is not None:
+        raise MqttSetupError(f"mqtt.tls.ca_file: cannot use {ca_file}: {_why(error)}") from error
+    context.sslsocket_class = _HandshakeSocket
+    if settings and settings.cert_file is not None:
         try:
             # Without a password callback OpenSSL would ask for one on the terminal and wait.
             context.load_cert_chain(settings.cert_file, settings.key_file, password=_no_passphrase)

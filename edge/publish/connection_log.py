@@ -107,6 +107,8 @@ def _in_words(error: BaseException | None) -> str:
         return f"its name cannot be looked up: {error.strerror} (mqtt.host)"
     if isinstance(error, TimeoutError):
         return "no answer"
+    if isinstance(error, ConnectionResetError):
+        return "it ended the connection at once; do both sides speak TLS, or neither? (mqtt.tls)"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens on that port"
     if isinstance(error, OSError) and error.strerror:

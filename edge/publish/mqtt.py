@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # Where the broker has stopped reading, paho would queue for ever. A live stream is worth little
 # after a second or two: past these marks new messages are refused instead.
-_MAX_UNSENT_BYTES = 256 * 1024  # QoS 0; the one that crosses the mark still goes
+_MAX_UNSENT_BYTES = 1024 * 1024  # QoS 0; the one that crosses the mark still goes
 _MAX_UNACKNOWLEDGED = 500  # QoS 1
 
 _DISCONNECT_S = 1.0  # for the DISCONNECT packet itself to leave

@@ -23,7 +23,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--user")
     parser.add_argument("--password")
     parser.add_argument("--auth", choices=("basic", "digest"), default="digest")
-    parser.add_argument("--tls", nargs=1, metavar="PEM", help="a file with certificate and key")
+    parser.add_argument("--tls", metavar="PEM", help="a file with certificate and key")
+    parser.add_argument("--only", choices=("tcp", "udp"), help="the one transport on offer")
     parser.add_argument("mounts", nargs="+", metavar="PATH=PIPELINE")
     return parser.parse_args()
 
@@ -31,7 +32,7 @@ def arguments() -> argparse.Namespace:
 def authentication(args: argparse.Namespace) -> GstRtspServer.RTSPAuth:
     auth = GstRtspServer.RTSPAuth.new()
     if args.tls:
-        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(args.tls[0]))
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(args.tls))
     token = GstRtspServer.RTSPToken.new()
     token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, ROLE)
     if not args.user:
@@ -59,6 +60,8 @@ def main() -> None:
         factory = GstRtspServer.RTSPMediaFactory.new()
         factory.set_launch(f"( {launch} )")
         factory.set_shared(True)
+        if args.only:
+            factory.set_protocols(getattr(GstRtsp.RTSPLowerTrans, args.only.upper()))
         if guarded:
             permissions = GstRtspServer.RTSPPermissions.new()
             for permission in ("media.factory.access", "media.factory.construct"):

@@ -90,7 +90,9 @@ def test_largest_mask_first() -> None:
 
 def test_equal_areas_are_ordered_by_score_then_box_then_class() -> None:
     box = np.array([[5, 0, 9, 9], [1, 0, 9, 9], [1, 0, 9, 9], [5, 0, 9, 9]])
-    given = detections(squares(4, 4, 4, 4), class_id=[0, 2, 1, 3], score=[0.5, 0.5, 0.5, 0.8], box=box)
+    given = detections(
+        squares(4, 4, 4, 4), class_id=[0, 2, 1, 3], score=[0.5, 0.5, 0.5, 0.8], box=box
+    )
     for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
         found = summarise(given[np.array(order)], NAMES)
         assert [o.class_id for o in found] == [3, 1, 2, 0]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Daemon, Serve
+from serving import Daemon, Serve
 
 from edge.config import ConfigError
 from edge.http.auth import Credentials
@@ -153,5 +153,5 @@ def test_an_encrypted_key_is_refused_and_not_asked_for(serve: Serve, tmp_path: P
     locked = tmp_path / "locked.key"
     command = ["openssl", "rsa", "-aes128", "-passout", "pass:abcd", "-in", str(key)]
     subprocess.run([*command, "-out", str(locked)], check=True, capture_output=True, timeout=60)
-    with pytest.raises(ConfigError, match="locked.key"):
+    with pytest.raises(ConfigError, match=r"locked\.key"):
         serve(tls={"cert_file": certificate, "key_file": locked})

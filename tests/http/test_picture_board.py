@@ -2,7 +2,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from conftest import Daemon
+from serving import Daemon
 
 
 def test_newest_result_wins(daemon: Daemon) -> None:

@@ -78,6 +78,7 @@ def test_silence_after_a_clash_ends_when_a_connection_lasts(
     ("error", "part"),
     [
         (socket.gaierror(-2, "Name or service not known"), "its name cannot be looked up"),
+        (ConnectionResetError(104, "Connection reset by peer"), "do both sides speak TLS"),
         (OSError(113, "No route to host"), "No route to host"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] x"), "the TLS handshake failed"),
         (None, "no reason given"),

@@ -41,6 +41,7 @@ DAEMON = """
 import sys
 from pathlib import Path
 from edge.clock import Clock
+from edge.config import MqttSettings
 from edge.metrics import Metrics
 from edge.publish.mqtt import Publisher
 from edge.publish.topics import Topics

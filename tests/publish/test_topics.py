@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.publish.topics import Topics, label_slug
@@ -64,6 +64,7 @@ def test_slug_that_collides_with_its_own_suffix_stays_unique():
     assert label_slug("a b", 3, taken={"a_b", "a_b_3"}) == "a_b_3_3"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=8), max_size=12))
 def test_slugs_are_unique_and_one_topic_level(labels: list[str]):
     slugs: list[str] = []

@@ -1,0 +1,127 @@
+"""The loop between slots and events: what it infers, what it drops, what it counts."""
+
+import queue
+import threading
+
+import numpy as np
+import pytest
+
+from edge.capture.slot import FrameSlots
+from edge.clock import Timestamp
+from edge.detections import Detections
+from edge.frame import Frame
+from edge.inference.engine import StageTimes
+from edge.inference.loop import Inferred, InferenceLoop
+from edge.metrics import Metrics
+
+NOTHING = Detections(
+    np.zeros(0, np.float32),
+    np.zeros(0, np.int64),
+    np.zeros((0, 4), np.float32),
+    np.zeros((0, 4, 4), np.float32),
+    (4, 4),
+)
+
+
+class FakeEngine:
+    """Finds nothing; ``seen`` are the frames' first pixels, ``fails`` what it raises instead."""
+
+    def __init__(self, fails: Exception | None = None) -> None:
+        self.seen: list[int] = []
+        self._fails = fails
+
+    def infer(self, image):
+        if self._fails is not None:
+            raise self._fails
+        self.seen.append(int(image[0, 0, 0]))
+        return NOTHING, StageTimes(0.001, 0.01, 0.002)
+
+
+class Bench:
+    """A loop with two cameras, and a clock that stands at ``now_s``."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.slots = FrameSlots(["a", "b"])
+        self.results: queue.Queue[Inferred] = queue.Queue()
+        self.metrics = Metrics()
+        max_age_s = {"a": 0.5, "b": float("inf")}
+        self.loop = InferenceLoop(self.slots, self.results, max_age_s, self.metrics, self)
+
+    def uptime_s(self) -> float:
+        return self.now_s
+
+    def frame(self, camera: str, number: int, age_s: float = 0.0) -> None:
+        captured_at = Timestamp(0.0, self.now_s - age_s, True)
+        image = np.full((4, 4, 3), number, np.uint8)
+        self.slots[camera].put(Frame(camera, number, captured_at, image))
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"rfdetr_edge_{name}", labels) or 0.0
+
+
+def test_an_inferred_frame_is_handed_on_with_its_times():
+    bench = Bench()
+    bench.frame("a", 7, age_s=0.1)
+    bench.loop.turn(FakeEngine())
+    inferred = bench.results.get_nowait()
+    assert (inferred.frame.camera, inferred.frame.id) == ("a", 7)
+    assert inferred.started_uptime_s == 100.0
+    assert inferred.infer_s == pytest.approx(0.013)
+    assert bench.count("frames_inferred_total", camera="a") == 1
+    assert bench.count("frame_age_seconds_sum", camera="a") == pytest.approx(0.1)
+    assert bench.count("stage_seconds_sum", stage="forward") == pytest.approx(0.01)
+
+
+def test_a_stale_frame_is_dropped_and_counted():
+    bench = Bench()
+    engine = FakeEngine()
+    bench.frame("a", 1, age_s=0.501)
+    bench.loop.turn(engine)
+    assert engine.seen == []
+    assert bench.results.empty()
+    assert bench.count("frames_dropped_total", camera="a", reason="stale") == 1
+    assert bench.count("frames_inferred_total", camera="a") == 0
+
+
+def test_an_unpaced_file_may_be_late():
+    bench = Bench()
+    engine = FakeEngine()
+    bench.frame("b", 1, age_s=3600)
+    bench.loop.turn(engine)
+    assert engine.seen == [1]
+
+
+def test_cameras_take_turns():
+    bench = Bench()
+    engine = FakeEngine()
+    for number in range(4):
+        bench.frame("a", 10 + number)
+        if number == 0:
+            bench.frame("b", 20)
+        bench.loop.turn(engine)
+    assert engine.seen.index(20) <= 1
+
+
+def test_a_frame_that_breaks_the_engine_is_counted_and_the_error_is_not_hidden():
+    bench = Bench()
+    bench.frame("a", 1)
+    with pytest.raises(RuntimeError, match="device lost"):
+        bench.loop.turn(FakeEngine(RuntimeError("device lost")))
+    assert bench.count("frames_dropped_total", camera="a", reason="error") == 1
+
+
+def test_empty_turns_count_as_progress():
+    bench = Bench()
+    stop = threading.Event()
+    thread = threading.Thread(target=bench.loop.run, args=(FakeEngine(), stop))
+    thread.start()
+    bench.frame("a", 1)
+    bench.results.get(timeout=10)
+    bench.frame("a", 2)
+    bench.results.get(timeout=10)
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert bench.loop.turns >= 2
+    assert bench.loop.turned_uptime_s == 100.0
