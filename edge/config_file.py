@@ -152,7 +152,9 @@ class _Walk:
         for other in merged:
             inherited = self._value(other, path) if other not in self._open else None
             if not isinstance(inherited, dict):
-                self._document.problems.append((path, "'<<' must name another mapping"))
+                self._document.problems.append(
+                    (path, "has a << that does not name another mapping")
+                )
                 continue
             result = {**inherited, **result}
         return result

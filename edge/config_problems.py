@@ -89,7 +89,7 @@ def _masked(sentence: str, path: KeyPath, document: Document) -> str:
     if not texts:
         return sentence
     written = "\0".join(texts)
-    is_path = str(path[-1]).endswith(("path", "_file"))
+    is_path = key_text(path).endswith(("path", "_file"))
 
     def shown(quote: re.Match[str]) -> str:
         if quote[1] in VARIABLE.sub("\0", written):

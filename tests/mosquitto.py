@@ -50,7 +50,7 @@ def make_certificates(folder: Path, server_name: str = "IP:127.0.0.1") -> Certif
         subprocess.run([*command.split(), *subject, *options], check=True, capture_output=True)
         return cert, key
 
-    ca, ca_key = make("ca")
+    ca, ca_key = make("ca", "-addext", "keyUsage=critical,keyCertSign")
     signed = [
         "-CA",
         str(ca),
@@ -152,7 +152,8 @@ class Mosquitto:
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
+            if how != signal.SIGKILL:
+                self.thaw()  # a frozen process would never see it
             self._process.send_signal(how)
             self._process.wait(DEADLINE_S)
             self._process = None

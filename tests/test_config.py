@@ -169,6 +169,14 @@ def test_unknown_tags_and_loops_are_refused(site: Site) -> None:
     )
 
 
+def test_keys_that_are_no_text_and_merges_of_no_mapping_are_refused(site: Site) -> None:
+    text = GOOD + "? [a]\n: ${HOME}\nmqtt: {<<: host, username: '${HOME}'}\n"
+    assert site.problems(text) == [
+        "site.yaml: has a key that is not plain text",
+        "site.yaml: mqtt: has a << that does not name another mapping",
+    ]
+
+
 def test_a_key_without_a_value_counts_as_left_out(site: Site) -> None:
     config = site.config(GOOD + "node:\nmqtt:\nhttp:\n  port:\nlog: {level: null}\n")
     assert (config.node, config.mqtt.port, config.http.port) == ("dock7-local", 1883, 8080)

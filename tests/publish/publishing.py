@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from edge.publish.mqtt import Publisher
 from edge.publish.topics import Topics
 
 TOPICS = Topics("rfdetr-edge", "dock-7")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where no broker of ours listens."""
+
+    host: str
+    port: int
 
 
 class Said(logging.Handler):
@@ -58,7 +67,9 @@ def make_publisher(tmp_path: Path) -> Iterator[Callable[..., Publisher]]:
     """A publisher to a broker, settings as keywords; those of one test share a state folder."""
     publishers: list[Publisher] = []
 
-    def make(broker: Mosquitto, metrics: Metrics | None = None, **settings: Any) -> Publisher:
+    def make(
+        broker: Mosquitto | Endpoint, metrics: Metrics | None = None, **settings: Any
+    ) -> Publisher:
         settings = {"client_id": "rfdetr-edge-dock-7", "host": broker.host} | settings
         publisher = Publisher(
             MqttSettings(port=broker.port, **settings),
