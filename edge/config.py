@@ -44,6 +44,7 @@ from edge.config_values import (
     read_secret,
 )
 from edge.config_warnings import config_warnings
+from edge.folders import default_cache_dir, default_state_dir
 
 __all__ = [
     "CameraSettings",
@@ -60,8 +61,6 @@ __all__ = [
     "TlsSettings",
     "TrackingSettings",
     "ZoneSettings",
-    "default_cache_dir",
-    "default_state_dir",
     "load_config",
     "read_secret",
 ]
@@ -317,24 +316,6 @@ class Config(Section):
     def _place_spool(cls, spool: SpoolSettings, info: ValidationInfo) -> SpoolSettings:
         path = spool.path or info.data.get("state_dir", Path()) / "spool.db"
         return spool.model_copy(update={"path": path})
-
-
-def default_state_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where state is kept, unless the file says otherwise: systemd's folder, else the XDG one."""
-    return _default_dir(environ, "STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
-
-
-def default_cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """The same for what can be downloaded again."""
-    return _default_dir(environ, "CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
-
-
-def _default_dir(environ: Mapping[str, str], systemd: str, xdg: str, below_home: str) -> Path:
-    given = environ.get(systemd, "").split(":")[0]  # systemd separates several by colons
-    if given:
-        return Path(given)
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return Path(environ.get(xdg) or Path(home, below_home), "rfdetr-edge")
 
 
 def _default_node(hostname: str) -> str:

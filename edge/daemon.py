@@ -21,7 +21,7 @@ from edge.events.message import FrameMessageBuilder
 from edge.health import DaemonHealth
 from edge.http.board import PictureBoard
 from edge.http.server import HttpServer
-from edge.inference.loop import Inferred, InferenceLoop
+from edge.inference.loop import InferenceLoop, Inferred
 from edge.metrics import Metrics
 from edge.publish.mqtt import Publisher
 from edge.publish.topics import Topics
@@ -68,7 +68,7 @@ class Daemon:
         self._stop_inference = threading.Event()
         self._stop_events = threading.Event()
         self._failure: BaseException | None = None
-        self._model: "LoadedModel | None" = None
+        self._model: LoadedModel | None = None
 
         self._metrics = Metrics()
         self._slots = FrameSlots([camera.id for camera in config.cameras])
@@ -127,6 +127,8 @@ class Daemon:
             self._stop.wake.clear()
             if self._failure is not None:
                 return
+            if not self._http.is_alive():
+                raise RuntimeError("the HTTP server's thread has ended")
             if self._model is None:
                 self._notifier.extend_start(60)
             elif self._events is None:
@@ -235,7 +237,9 @@ class Daemon:
             "model": checkpoint.variant.name,
             "checkpoint_sha256": checkpoint.sha256,
             "labels": [name for name in checkpoint.names if name is not None],
-            "cameras": {camera.id: {"source": str(camera.settings.source)} for camera in self._cameras},
+            "cameras": {
+                camera.id: {"source": str(camera.settings.source)} for camera in self._cameras
+            },
         }
 
     def _describe(self, model: "LoadedModel") -> None:

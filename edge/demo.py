@@ -2,10 +2,8 @@
 
 import os
 import socket
-
 import tempfile
 from importlib import resources
-
 
 from edge.stop import StopRequest
 

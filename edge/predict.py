@@ -111,9 +111,7 @@ def _on_video(runner: _Runner, source: Path, output: Path | None) -> None:
 
     with closing(_frames(source)) as frames, closing(_Video(output)) as video:
         count, fps = next(frames)
-        for number, image in enumerate(
-            tqdm(frames, total=count or None, unit="frame")
-        ):
+        for number, image in enumerate(tqdm(frames, total=count or None, unit="frame")):
             annotated = runner(image, number, output is not None)
             if annotated is not None:
                 video.write(annotated, fps)

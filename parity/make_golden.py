@@ -20,7 +20,7 @@ MASK_POSITIONS = 64  # of each query's mask, the corners among them
 DETECTIONS = 20
 
 
-def make(case: str, model_id: str, resolution: int, pictures: int) -> None:
+def make(case: str, model_id: str, resolution: int, pictures: range) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.pth"
         torch.save({"model": official_tensors(model_id)}, path)
@@ -29,7 +29,7 @@ def make(case: str, model_id: str, resolution: int, pictures: int) -> None:
     def gap_of(seed: int) -> float:
         return official.selection_gap(model, network_input(picture(seed), resolution))
 
-    gap, seed = max((gap_of(seed), seed) for seed in range(pictures))
+    gap, seed = max((gap_of(seed), seed) for seed in pictures)
     outputs = official.forward(model, network_input(picture(seed), resolution))
     logits, boxes, masks = (
         outputs[f"pred_{name}"][0].numpy() for name in ("logits", "boxes", "masks")
@@ -62,7 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
     for case in arguments.cases:
-        make(case, *GOLDEN_CASES[case], arguments.pictures)
+        make(case, *GOLDEN_CASES[case], range(arguments.pictures))
 
 
 if __name__ == "__main__":

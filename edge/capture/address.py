@@ -12,8 +12,7 @@ from urllib.parse import unquote
 
 from edge.spelling import did_you_mean
 
-# The synthetic camera cuts its noise out of a block of 1600 x 1024 pixels.
-_SHAPES_MAX_WIDTH, _SHAPES_MAX_HEIGHT = 1599, 1023
+_SHAPES_MAX_WIDTH, _SHAPES_MAX_HEIGHT = 3840, 2160
 _PERCENT_HINT = "in a user name or password write / as %2F, ? as %3F, # as %23 and @ as %40"
 # One word of a GStreamer pipeline, with the quotes and backslashes that hold it together.
 _PIPELINE_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')+""")

@@ -132,7 +132,7 @@ def test_sources_are_read(source: str, address: object) -> None:
         ("shapes:7", "must be written shapes: or shapes:?seed=1"),
         ("shapes:?objects=9", "objects must be a whole number from 0 to 8"),
         ("shapes:?min_size=23.9", "min_size must be a number from 24 to 160"),
-        ("shapes:?size=1920x1080", "has a size that is not from 32x32 to 1599x1023"),
+        ("shapes:?size=3841x1080", "has a size that is not from 32x32 to 3840x2160"),
         ("shapes:?seed=-1", "seed must be a whole number from 0 to 4294967295"),
         ("csi:", "must give the sensor's number, like csi:0"),
         ("gstreamer: ", "must give a pipeline, like gstreamer:v4l2src ! videoconvert"),
@@ -228,7 +228,7 @@ def test_any_text_is_an_address_or_a_value_error(scheme: str, rest: str) -> None
     st.builds(
         ShapesAddress,
         seed=st.integers(0, 2**32 - 1),
-        size=st.tuples(st.integers(32, 1599), st.integers(32, 1023)),
+        size=st.tuples(st.integers(32, 3840), st.integers(32, 2160)),
         fps=st.sampled_from([0.5, 15.0, 29.97]),
         objects=st.none() | st.integers(0, 8),
         min_size=st.integers(24, 160).map(float),

@@ -292,6 +292,24 @@ def test_password_from_its_file_opens_the_broker(
         subscriber.wait_for(TOPICS.status, "online")
 
 
+def test_access_list_of_the_manual_is_enough(
+    start_mosquitto: StartMosquitto, make_publisher: MakePublisher, tmp_path: Path
+):
+    manual = Path(__file__, "../../../docs/mqtt.md").resolve().read_text()
+    (tmp_path / "acl").write_text(manual.split("```acl\n")[1].split("```")[0])
+    (tmp_path / "password").write_text("secret")
+    users = {"edge": "secret", "dashboard": "public"}
+    broker = start_mosquitto(users=users, extra=f"acl_file {tmp_path / 'acl'}")
+    dashboard = {"username": "dashboard", "password": "public"}
+    with Subscriber(broker.host, broker.port, "rfdetr-edge/#", **dashboard) as subscriber:
+        publisher = make_publisher(broker, username="edge", password_file=tmp_path / "password")
+        go(publisher)
+        subscriber.wait_for(TOPICS.status, "online")
+        assert publisher.publish_frame(FRAME, b"{}")
+        subscriber.wait_for(FRAME, "{}")
+        assert subscriber.topics() == [TOPICS.info, DOCK, TOPICS.status, FRAME]
+
+
 def test_service_that_hangs_up_is_said_once(make_publisher: MakePublisher, said: Said):
     with socket.create_server(("127.0.0.1", 0)) as server:
         publisher = go(make_publisher(Endpoint(*server.getsockname())))
