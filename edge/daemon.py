@@ -101,11 +101,14 @@ class Daemon:
 
         Raises what made it impossible to go on, after everything was stopped in order.
         """
+        # The MQTT client's thread has nobody to watch it: what ends it ends the daemon.
+        threading.excepthook = lambda uncaught: self._fail(uncaught.exc_value)
         try:
             self._startup()
             self._main_loop()
         finally:
             self._shutdown()
+            threading.excepthook = threading.__excepthook__
         if self._failure is not None:
             raise self._failure
         return 0
@@ -262,7 +265,11 @@ class Daemon:
             try:
                 work()
             except BaseException as error:
-                self._failure = self._failure or error
-                self._stop.wake.set()
+                self._fail(error)
 
         return threading.Thread(target=run, name=name, daemon=True)
+
+    def _fail(self, error: BaseException | None) -> None:
+        """Called in any thread: the main thread raises the first failure after a clean stop."""
+        self._failure = self._failure or error or RuntimeError("a thread has ended")
+        self._stop.wake.set()

@@ -1,4 +1,4 @@
-"""How the daemon is doing: for the health routes, the page, the watchdog and systemd's status line."""
+"""How the daemon is doing: for health routes, page, watchdog and systemd's status line."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def _on_video(runner: _Runner, source: Path, output: Path | None) -> None:
                 video.write(annotated, fps)
 
 
-def _frames(source: Path) -> Iterator[Any]:
+def _frames(source: Path) -> Generator[Any, None, None]:
     """First (number of frames as far as known, frames per second), then the frames."""
     capture = cv2.VideoCapture(str(source))
     try:
@@ -144,7 +144,7 @@ class _Video:
     def write(self, image: Image, fps: float) -> None:
         if self._writer is None:
             height, width = image.shape[:2]
-            fourcc = cv2.VideoWriter_fourcc(*"mp4v")
+            fourcc = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(str(self._path), fourcc, fps, (width, height))
             if not self._writer.isOpened():
                 raise PredictError(f"{self._path}: cannot be written as a video (use .mp4)")

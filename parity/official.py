@@ -21,8 +21,8 @@ import rfdetr  # noqa: E402  (torchvision first)
 logging.getLogger("rf-detr").setLevel(logging.ERROR)
 
 
-class _SelectionSeenError(Exception):
-    """Leaves the network once its query selection is known."""
+class _CellsSeenError(Exception):
+    """Leaves the network once its cells are known."""
 
 
 def load(model_id: str, path: Path, resolution: int) -> Any:
@@ -51,24 +51,19 @@ def forward(model: Any, x: Tensor) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def selection_gap(model: Any, x: Tensor) -> float:
-    """The least difference of neighbouring scores in the ranking that fills the query slots.
+def ranked_cells(model: Any, x: Tensor) -> Tensor:
+    """The features [N, 256] of the encoder's cells that are scored to fill the query slots."""
+    seen: list[Tensor] = []
 
-    Below the rounding noise of two correct implementations (about 1e-5) slots may swap.
-    """
-    queries = model.model_config.num_queries
-    gaps: list[float] = []
-
-    def see(_module: nn.Module, _inputs: tuple[Tensor, ...], logits: Tensor) -> None:
-        ranked = logits.amax(-1).flatten().sort(descending=True)[0][: queries + 1]
-        gaps.append(float((ranked[:-1] - ranked[1:]).min()))
-        raise _SelectionSeenError
+    def see(_module: nn.Module, inputs: tuple[Tensor, ...], _logits: Tensor) -> None:
+        seen.append(inputs[0][0])
+        raise _CellsSeenError
 
     handle = model.model.model.transformer.enc_out_class_embed[0].register_forward_hook(see)
     try:
         model.model.model(x)
-    except _SelectionSeenError:
+    except _CellsSeenError:
         pass
     finally:
         handle.remove()
-    return gaps[0]
+    return seen[0]

@@ -8,11 +8,13 @@ import os
 import select
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 import cv2
+import pytest
 
 from edge.capture.shapes import ShapesCamera
 
@@ -37,8 +39,10 @@ def pattern(codec: str = "h264", width: int = 640, height: int = 480, gop: int =
     return f"videotestsrc is-live=true pattern=ball ! {size} {encoded(codec, gop)}"
 
 
-def shapes(folder: Path, codec: str = "h264", frames: int = 60, fps: int = 15, seed: int = 1) -> str:
-    """The synthetic camera's first ``frames`` frames, endlessly, written as pictures to ``folder``."""
+def shapes(
+    folder: Path, codec: str = "h264", frames: int = 60, fps: int = 15, seed: int = 1
+) -> str:
+    """The synthetic camera's first ``frames`` frames, endlessly; pictures go to ``folder``."""
     camera = ShapesCamera(seed, fps=fps, objects=5)
     for number in range(frames):
         cv2.imwrite(str(folder / f"{number:05d}.png"), camera.frame(number).image)
@@ -52,8 +56,8 @@ def shapes(folder: Path, codec: str = "h264", frames: int = 60, fps: int = 15, s
 class RtspServer:
     """``with RtspServer({"cam": pattern()}) as server: ... server.url("cam")``.
 
-    Credentials are demanded where ``user`` is given; ``tls`` is a PEM file with certificate and key;
-    ``only`` is the one transport on offer.
+    Credentials are demanded where ``user`` is given; ``tls`` is a PEM file with certificate and
+    key; ``only`` is the one transport on offer.
     """
 
     def __init__(
@@ -82,7 +86,10 @@ class RtspServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.kill()
 
@@ -94,8 +101,11 @@ class RtspServer:
     def start(self) -> None:
         """Start on a free port, or again on the same one."""
         self._process = subprocess.Popen(
-            ["/usr/bin/python3", str(_SCRIPT), "--port", str(self.port), *self._options]
-            + self._mounts,
+            [
+                *("/usr/bin/python3", str(_SCRIPT), "--port", str(self.port)),
+                *self._options,
+                *self._mounts,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -126,3 +136,10 @@ class RtspServer:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+
+@pytest.fixture
+def shapes_stream(tmp_path: Path) -> Iterator[RtspServer]:
+    """A server of the synthetic camera's pictures as H.264: ``shapes_stream.url("shapes")``."""
+    with RtspServer({"shapes": shapes(tmp_path)}) as server:
+        yield server

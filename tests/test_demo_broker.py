@@ -39,11 +39,13 @@ def test_last_will_of_a_killed_client_is_sent(port: int):
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert client.stdout is not None
-        while "SUBACK" not in client.stdout.readline():
-            assert client.poll() is None
-        client.kill()
-        client.communicate()
+        try:
+            assert client.stdout is not None
+            while "SUBACK" not in client.stdout.readline():
+                assert client.poll() is None
+        finally:
+            client.kill()
+            client.communicate()
         subscriber.wait_for("demo/status", "offline")
 
 

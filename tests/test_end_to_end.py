@@ -1,4 +1,4 @@
-"""From a camera to a broker, with real counterparts: what a subscriber, an operator, a prober sees."""
+"""From a camera to a broker, with real counterparts on all sides."""
 
 import json
 import signal

@@ -8,35 +8,38 @@ class Freshness:
     at once: such pictures are old, however new they are to us. The smallest distance between
     arrival and timestamp is the live edge; what arrives ``limit_s`` behind it is stale.
 
-    The camera's clock is trusted for short times only. While pictures have to be waited for and do
-    not catch up, nothing is queued that we could know of, and the edge follows them: a clock that
-    drifts, runs at a wrong rate or is set cannot make its camera stale for ever.
+    The camera's clock is trusted for short times only. Where two pictures in a row were waited for
+    and do not catch up, nothing is queued that we could know of, and the edge moves to them: a
+    clock that drifts, is set, or runs slow because its camera is overloaded must not make that
+    camera stale for ever.
     """
 
     _WAITED_S = 0.002  # a read that returns sooner found its packet ready
-    _CATCHING_UP_S = 0.01  # a step closer than any jitter while nothing is queued
+    _CATCHING_UP_S = 0.01  # a step closer than this is more than jitter while behind
     _FOLLOW = 0.1  # of the distance, with each picture
-    _CLOCK_WAS_SET_S = 10.0  # no queue is that long: a read would have timed out
 
     def __init__(self, limit_s: float = 0.25) -> None:
         self._limit_s = limit_s
         self._edge_s: float | None = None
         self._last_distance_s = 0.0
+        self._was_behind = False
         self._live = False
 
     def behind_s(self, timestamp_s: float, arrived_s: float, waited_s: float) -> float:
         """How far behind the live edge a packet arrives that was waited for so long."""
         distance = arrived_s - timestamp_s
-        waited = waited_s > self._WAITED_S
-        catching_up = distance < self._last_distance_s - self._CATCHING_UP_S
-        self._last_distance_s = distance
-        # Until one packet had to be waited for, all that came may be from before our time.
-        self._live = self._live or waited
         edge = distance if self._edge_s is None else min(self._edge_s, distance)
         behind = distance - edge
-        if behind > self._CLOCK_WAS_SET_S:
-            edge, behind = distance, 0.0
-        self._edge_s = edge + self._FOLLOW * behind if waited and not catching_up else edge
+        waited = waited_s > self._WAITED_S
+        # Until one packet had to be waited for, all that came may be from before our time.
+        self._live = self._live or waited
+        if waited and distance > self._last_distance_s - self._CATCHING_UP_S:
+            if self._was_behind:
+                edge, behind = distance, 0.0
+            edge += self._FOLLOW * behind
+        self._edge_s = edge
+        self._last_distance_s = distance
+        self._was_behind = behind > self._limit_s
         return behind
 
     def is_fresh(self, behind_s: float) -> bool:

@@ -1,4 +1,4 @@
-"""Which device and precision to compute with, and whether an error means that its memory is full."""
+"""Which device and precision to compute with, and whether its memory is full."""
 
 import torch
 
@@ -22,8 +22,8 @@ class DeviceNotReadyError(Exception):
 def choose_device(wanted: str, on_jetson: bool | None = None) -> torch.device:
     """The torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
-    ``auto`` is CUDA where torch has it, else the CPU; but never the CPU on a Jetson, where that means
-    a torch without CUDA and a hundredth of the speed. Raises ``DeviceRefusedError``,
+    ``auto`` is CUDA where torch has it, else the CPU; but never the CPU on a Jetson, where that
+    means a torch without CUDA and a hundredth of the speed. Raises ``DeviceRefusedError``,
     ``DeviceNotReadyError``.
     """
     if wanted == "cpu":
@@ -55,7 +55,7 @@ def choose_device(wanted: str, on_jetson: bool | None = None) -> torch.device:
 
 
 def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
-    """The dtype for ``auto``, ``fp16``, ``bf16`` or ``fp32``: auto is fp16 on CUDA, fp32 on a CPU."""
+    """The dtype for ``auto`` (fp16 on CUDA, fp32 on a CPU), ``fp16``, ``bf16`` or ``fp32``."""
     if wanted == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     return PRECISIONS[wanted]

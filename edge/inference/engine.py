@@ -51,7 +51,11 @@ class Engine:
         self._threshold = threshold
         self._preprocess = Preprocess(model.resolution, resize, device)
         self._input = torch.zeros(1, 3, model.resolution, model.resolution, device=device)
-        self._cuda = _CudaBuffers(device) if device.type == "cuda" else None
+        self._cuda: _CudaBuffers | None = None
+        if device.type == "cuda":
+            self._cuda = _CudaBuffers(device)
+            # All that was built so far was on the default stream, which ours does not wait for.
+            torch.cuda.synchronize(device)
 
     def warm_up(self) -> None:
         """Run the whole way a few times, so that the first real frame is not the slow one."""
@@ -132,7 +136,7 @@ class _CudaBuffers:
         return frame.view(image.shape)
 
     def fetch(self, selected: Selected) -> Selected:
-        """Start the copies of the results into pinned memory; valid after the stream's last mark."""
+        """Start the copies of the results to pinned memory; valid after the stream's last mark."""
         if self._results is None:
             self._results = Selected(
                 *(torch.empty(t.shape, dtype=t.dtype, pin_memory=True) for t in selected)

@@ -86,5 +86,5 @@ class InferenceLoop:
         self._metrics.frames_inferred.labels(frame.camera).inc()
         for stage, seconds in times._asdict().items():
             self._metrics.stage.labels(stage).observe(seconds)
-        # The queue holds one: a slow events thread slows the loop, it never loses an inferred frame.
+        # The queue holds one: a slow events thread slows the loop, it loses no inferred frame.
         self._results.put(Inferred(frame, detections, started, sum(times)))

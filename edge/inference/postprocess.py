@@ -11,8 +11,8 @@ from edge.rfdetr.model import Output
 
 class Selected(NamedTuple):
     """The K best (query, class row) pairs, best first, on the network's device:
-    ``score`` [K], ``row`` [K] int64, ``box`` [K, 4] x1 y1 x2 y2 in frame pixels, clamped to the frame,
-    ``mask_logits`` [K, m, m].
+    ``score`` [K], ``row`` [K] int64, ``box`` [K, 4] x1 y1 x2 y2 in frame pixels, clamped to the
+    frame, ``mask_logits`` [K, m, m].
     """
 
     score: Tensor

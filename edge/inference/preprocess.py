@@ -15,11 +15,11 @@ DEVIATION = (0.229, 0.224, 0.225)
 
 
 class Taps(NamedTuple):
-    """Where one axis of the input reads the frame: ``index`` int64 [2 * R], the two neighbours of
+    """Where one axis of the input reads the frame: ``source`` int64 [2 * R], the two neighbours of
     every output position, all left ones first; ``weight`` float32 [R], the right one's share.
     """
 
-    index: Tensor
+    source: Tensor
     weight: Tensor
 
 
@@ -54,7 +54,7 @@ class Preprocess:
         r = self.resolution
         y = linear_taps(height, r, self.device)
         x = linear_taps(width, r, self.device)
-        taps = frame.index_select(0, y.index).index_select(1, x.index)  # [2R, 2R, 3]
+        taps = frame.index_select(0, y.source).index_select(1, x.source)  # [2R, 2R, 3]
         taps = taps.permute(2, 0, 1).float()
         rows = torch.lerp(taps[:, :r], taps[:, r:], y.weight[:, None])  # [3, R, 2R]
         return torch.lerp(rows[:, :, :r], rows[:, :, r:], x.weight)  # [3, R, R]

@@ -89,7 +89,10 @@ class Bench:
     """A camera on scripted sources, one a time it opens; the last one repeats."""
 
     def __init__(
-        self, *scripts: Callable[[], Iterator[object]], clock: Clock | None = None, **settings: object
+        self,
+        *scripts: Callable[[], Iterator[object]],
+        clock: Clock | None = None,
+        **settings: object,
     ) -> None:
         self.metrics = Metrics()
         self.slots = FrameSlots(["cam"])
@@ -411,8 +414,10 @@ def test_four_hanging_threads_end_the_process() -> None:
     bench.camera.start()
     for number in range(1, 5):
         until(
-            lambda: bench.camera._tenure is not None
-            and bench.camera._tenure.busy_since_s == clock.uptime
+            lambda: (
+                bench.camera._tenure is not None
+                and bench.camera._tenure.busy_since_s == clock.uptime
+            )
         )
         clock.uptime += 31.0
         if number < 4:
@@ -457,7 +462,9 @@ def test_stop_ends_a_long_backoff_at_once() -> None:
 
 
 def real_camera(
-    address: FileAddress | ShapesAddress | CsiAddress | RtspAddress, slot: FrameSlot, metrics: Metrics
+    address: FileAddress | ShapesAddress | CsiAddress | RtspAddress,
+    slot: FrameSlot,
+    metrics: Metrics,
 ) -> Camera:
     settings = CameraSettings.model_construct(id="cam", source=address, **_defaults({}))
     return Camera(settings, slot, metrics)

@@ -54,7 +54,9 @@ class Rig:
 
     def count(self, name: str, **labels: str) -> int:
         sample = f"rfdetr_edge_{name}"
-        return int(self.metrics.registry.get_sample_value(sample, {"camera": "dock", **labels}) or 0)
+        return int(
+            self.metrics.registry.get_sample_value(sample, {"camera": "dock", **labels}) or 0
+        )
 
     def stop_and_balance(self) -> None:
         """Each captured frame was taken, dropped, or waits: nothing is lost and nothing made up."""

@@ -135,9 +135,11 @@ def test_a_file_that_is_cut_off_ends_there(tmp_path: Path) -> None:
     source = FileSource(FileAddress(path, pace=False), lambda seconds: None)
     source.open()
     frames = 0
-    with pytest.raises(EndOfSource):
-        for _ in range(13):
+    try:
+        while frames < 12:
             source.grab()
             frames += 1
+    except EndOfSource:
+        pass
     assert 0 < frames < 12
     source.close()

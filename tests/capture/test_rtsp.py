@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
+import av
 import numpy as np
 import pytest
 from rtsp_server import RtspServer, encoded, pattern, shapes
@@ -35,6 +36,15 @@ def opened(url: str, transport: Literal["tcp", "udp"] = "tcp") -> Iterator[RtspS
         yield camera
 
 
+def opening_error(
+    url: str, transport: Literal["tcp", "udp"] = "tcp", open_timeout_s: float = OPEN_TIMEOUT_S
+) -> SourceError:
+    with closing(source(url, transport, open_timeout_s)) as camera:
+        with pytest.raises(SourceError) as raised:
+            camera.open()
+    return raised.value
+
+
 def grabs_until_error(camera: RtspSource) -> tuple[list[float], SourceError]:
     """When each frame came, and what ended it."""
     times = []
@@ -50,13 +60,13 @@ def grabs_until_error(camera: RtspSource) -> tuple[list[float], SourceError]:
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 @pytest.mark.parametrize("codec", ["h264", "h265"])
 def test_frames_arrive(codec: str, transport: Literal["tcp", "udp"], tmp_path: Path) -> None:
-    with RtspServer({"cam": shapes(tmp_path, codec, frames=30)}) as server:
-        with opened(server.url("cam"), transport) as camera:
+    server = RtspServer({"cam": shapes(tmp_path, codec, frames=30)})
+    with server, opened(server.url("cam"), transport) as camera:
+        camera.grab()
+        image = camera.retrieve()
+        for _ in range(20):
             camera.grab()
-            image = camera.retrieve()
-            for _ in range(20):
-                camera.grab()
-            description = str(camera.description)
+        description = str(camera.description)
     assert image.shape == (360, 640, 3)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
@@ -81,16 +91,6 @@ def test_frames_arrive_at_the_camera_s_rate_from_the_first_on() -> None:
             elapsed_s = time.monotonic() - started
     # 50 intervals of 40 ms: a burst of old frames at the start would make it shorter.
     assert 1.8 < elapsed_s < 4.5
-
-
-def test_rate_capped_frame_costs_no_conversion() -> None:
-    with RtspServer({"cam": pattern()}) as server, opened(server.url("cam")) as camera:
-        camera.grab()
-        first = camera.retrieve()
-        for _ in range(5):
-            camera.grab()
-        fifth = camera.retrieve()
-    assert (first != fifth).any()
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -133,13 +133,13 @@ def test_a_camera_that_sends_audio_first_is_read() -> None:
 
 
 def test_waits_for_a_key_frame_rather_than_deliver_a_grey_picture() -> None:
-    with RtspServer({"cam": pattern("h265", gop=50)}) as server:
-        with opened(server.url("cam")) as first:
-            for _ in range(10):
-                first.grab()
-            with opened(server.url("cam")) as late:  # in the middle of a group of pictures
-                late.grab()
-                picture = late.retrieve()
+    server = RtspServer({"cam": pattern("h265", gop=50)})
+    with server, opened(server.url("cam")) as first:
+        for _ in range(10):
+            first.grab()
+        with opened(server.url("cam")) as late:  # in the middle of a group of pictures
+            late.grab()
+            picture = late.retrieve()
     # The pattern is black with a white ball, and nothing between but the ball's edge.
     between = ((picture > 60) & (picture < 190)).mean()
     assert between < 0.01
@@ -158,30 +158,27 @@ def test_wrong_credentials_are_named_and_never_shown(
     auth: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with RtspServer({"cam": pattern()}, user="viewer", password="right", auth=auth) as server:
-        with closing(source(server.url("cam", "viewer:Wr0ngSecret"))) as camera:
-            with pytest.raises(SourceError, match=r"refused the user name or the password \(401\)") as raised:
-                camera.open()
-            shown = f"rtsp://***@127.0.0.1:{server.port}/cam"
-    assert str(raised.value).startswith(shown)
-    assert raised.value.__cause__ is None
-    assert raised.value.__suppress_context__  # FFmpeg's own error names the whole URL
+        error = opening_error(server.url("cam", "viewer:Wr0ngSecret"))
+    assert str(error) == (
+        f"rtsp://***@127.0.0.1:{server.port}/cam: "
+        "the camera refused the user name or the password (401)"
+    )
+    assert error.__cause__ is None
+    assert error.__suppress_context__  # FFmpeg's own error names the whole URL
     out, err = capfd.readouterr()
-    assert "Wr0ngSecret" not in f"{raised.value}{out}{err}{caplog.text}"
+    assert "Wr0ngSecret" not in f"{error}{out}{err}{caplog.text}"
 
 
 def test_a_missing_path_is_named() -> None:
-    with RtspServer({"cam": pattern()}) as server, closing(source(server.url("other"))) as camera:
-        with pytest.raises(SourceError, match=r"no stream of this path \(404\)"):
-            camera.open()
+    with RtspServer({"cam": pattern()}) as server:
+        error = opening_error(server.url("other"))
+    assert str(error).endswith("the camera has no stream of this path (404)")
 
 
 def test_a_refused_connection_is_named() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as unused:
         port = unused.getsockname()[1]
-    with closing(source(f"rtsp://u:Secret1@127.0.0.1:{port}/cam")) as camera:
-        with pytest.raises(SourceError) as raised:
-            camera.open()
-    assert str(raised.value) == (
+    assert str(opening_error(f"rtsp://u:Secret1@127.0.0.1:{port}/cam")) == (
         f"rtsp://***@127.0.0.1:{port}/cam: "
         "connection refused: nothing listens at this address and port"
     )
@@ -189,13 +186,12 @@ def test_a_refused_connection_is_named() -> None:
 
 def test_a_server_that_says_nothing_times_out() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        url = f"rtsp://u:Secret1@127.0.0.1:{silent.getsockname()[1]}/cam"
+        port = silent.getsockname()[1]
         started = time.monotonic()
-        with closing(source(url, open_timeout_s=1.0)) as camera:
-            with pytest.raises(SourceError, match="no answer within 1 s") as raised:
-                camera.open()
-    assert time.monotonic() - started < 2.0
-    assert "Secret1" not in str(raised.value)
+        error = opening_error(f"rtsp://u:Secret1@127.0.0.1:{port}/cam", open_timeout_s=1.0)
+        elapsed_s = time.monotonic() - started
+    assert str(error) == f"rtsp://***@127.0.0.1:{port}/cam: no answer within 1 s"
+    assert elapsed_s < 2.0
 
 
 @pytest.mark.parametrize(("asked", "offered"), [("udp", "tcp"), ("tcp", "udp")])
@@ -205,9 +201,29 @@ def test_never_falls_back_to_the_other_transport(
     with RtspServer({"cam": pattern()}, only=offered) as server:
         with opened(server.url("cam"), offered) as camera:
             camera.grab()
-        with closing(source(server.url("cam"), asked)) as camera:
-            with pytest.raises(SourceError, match=f"does not offer transport {asked}"):
-                camera.open()
+        error = opening_error(server.url("cam"), asked)
+    assert str(error).endswith(f"the camera does not offer transport {asked}")
+
+
+def test_damaged_packets_do_not_end_the_stream() -> None:
+    def lossy(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+        for number, packet in enumerate(packets):
+            if number % 10 == 7:  # the second half of a picture's data is noise
+                data = bytes(packet)
+                half = len(data) // 2
+                damaged = av.Packet(data[:half] + b"\xff\x00\x55" * (half // 3))
+                damaged.stream, damaged.time_base = packet.stream, packet.time_base
+                damaged.pts, damaged.dts = packet.pts, packet.dts
+                yield damaged
+            elif number % 10 != 3:  # lost as a whole
+                yield packet
+
+    with RtspServer({"cam": pattern()}) as server, opened(server.url("cam")) as camera:
+        camera._packets = lossy(camera._packets)
+        for _ in range(60):
+            camera.grab()
+        assert camera.retrieve().shape == (480, 640, 3)
+        assert camera._damaged > 0
 
 
 def test_reads_rtsps(tmp_path: Path) -> None:

@@ -96,9 +96,7 @@ def test_put_when_empty_ends_when_told_to_stop() -> None:
     stop = threading.Event()
     slot.put(frame("a", 0))
     done: list[bool] = []
-    thread = threading.Thread(
-        target=lambda: done.append(slot.put_when_empty(frame("a", 1), stop))
-    )
+    thread = threading.Thread(target=lambda: done.append(slot.put_when_empty(frame("a", 1), stop)))
     thread.start()
     stop.set()
     slot.wake()

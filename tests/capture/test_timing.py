@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_rate_cap_makes_up_for_no_pause() -> None:
 
 
 def _pairs(times: list[float]) -> Iterator[tuple[float, float]]:
-    return zip(times, times[1:], strict=False)
+    return pairwise(times)
 
 
 class NoJitter(random.Random):

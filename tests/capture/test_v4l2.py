@@ -129,13 +129,13 @@ def test_a_frozen_camera_is_an_error_and_no_frame(camera: UsbCamera) -> None:
 
 def test_an_absent_camera_is_named() -> None:
     source = V4l2Source(UsbAddress(98), read_timeout_s=3.0)
-    with pytest.raises(SourceError, match="^/dev/video98: no such device"):
+    with pytest.raises(SourceError, match=r"^/dev/video98: no such device"):
         source.open()
     source.close()
 
 
 def test_something_else_than_a_camera_is_named(tmp_path: Path) -> None:
     source = V4l2Source(UsbAddress("/dev/null"), read_timeout_s=3.0)
-    with pytest.raises(SourceError, match="^/dev/null: is busy or is not a video capture device"):
+    with pytest.raises(SourceError, match=r"^/dev/null: is busy or is not a video capture device"):
         source.open()
     source.close()

@@ -17,6 +17,16 @@ from edge.publish.mqtt import Publisher
 from edge.publish.topics import Topics
 
 TOPICS = Topics("rfdetr-edge", "dock-7")
+DOCK = TOPICS.camera_status("dock")
+
+
+def go(publisher: Publisher) -> Publisher:
+    """A daemon with one camera, on its way."""
+    publisher.publish_retained(TOPICS.info, '{"version": "1"}')
+    publisher.publish_retained(DOCK, "online")
+    publisher.settle()
+    publisher.start()
+    return publisher
 
 
 @dataclass(frozen=True)
