@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from edge.detections import Detections
@@ -23,8 +22,6 @@ from edge.rfdetr.labels import COCO_ROWS, Names
 
 if TYPE_CHECKING:
     import supervision
-
-MASKS_AT_ONCE = 32  # of whole-frame masks on a GPU: bounds the memory they take
 
 
 class Predictions:
@@ -56,14 +53,8 @@ class Predictions:
     @cached_property
     def mask(self) -> Tensor:
         """The official full-resolution masks: mask logits resized bilinearly, > 0."""
-        logits, size = self._detections.mask_logits, self._detections.frame_size
-        if self._device.type == "cpu":
-            return torch.from_numpy(full_masks(logits, size))
-        parts = [
-            (F.interpolate(part[:, None].to(self._device), size, mode="bilinear") > 0)[:, 0].cpu()
-            for part in torch.from_numpy(logits).split(MASKS_AT_ONCE)
-        ]
-        return torch.cat(parts)
+        found = self._detections
+        return torch.from_numpy(full_masks(found.mask_logits, found.frame_size, self._device))
 
     def to_supervision(self) -> "supervision.Detections":
         """As ``supervision.Detections``, with ``data["class_name"]``."""

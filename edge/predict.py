@@ -1,6 +1,7 @@
 """``rfdetr-edge predict``: the model once, on a picture or a video."""
 
 import argparse
+import re
 import sys
 from collections.abc import Generator
 from contextlib import closing
@@ -45,7 +46,7 @@ def predict(arguments: argparse.Namespace) -> int:
         arguments.device,
         confidence=arguments.confidence,
     )
-    runner = _Runner(model, source.stem, arguments.json)
+    runner = _Runner(model, camera_id(source), arguments.json)
     if source.suffix.lower() in PICTURES:
         _on_picture(runner, source, arguments.output)
     else:
@@ -61,6 +62,11 @@ def read_labels(text: str | None) -> Any:
         lines = Path(text).read_text(encoding="utf-8").splitlines()
         return [line.strip() for line in lines if line.strip()]
     return [label.strip() for label in text.split(",")]
+
+
+def camera_id(source: Path) -> str:
+    """What stands for the camera in the messages: the file's name, in a camera id's characters."""
+    return re.sub(r"[^a-z0-9_-]+", "-", source.stem.lower()) or "file"
 
 
 class _Runner:

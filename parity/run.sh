@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 
 venv=.venv-parity
 stamp=$venv/.installed
-if [ ! -e $stamp ] || [ constraints.txt -nt $stamp ] || [ parity/constraints.txt -nt $stamp ]; then
+if [ ! -e $stamp ] || [ pyproject.toml -nt $stamp ] || [ parity/constraints.txt -nt $stamp ]; then
     "${PYTHON:-python3}" -m venv $venv
     install="$venv/bin/python -m pip install --quiet --disable-pip-version-check
-        --constraint constraints.txt --constraint parity/constraints.txt"
+        --constraint parity/constraints.txt"
     $install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
     $install --editable '.[torch-cpu,parity]'
     touch $stamp

@@ -18,7 +18,7 @@ MODEL = ["--model", "rfdetr-seg-demo", "--device", "cpu", "--confidence", "0.45"
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "shapes.png"
+    path = tmp_path / "Shapes Ü.png"  # not what a camera id may be
     cv2.imwrite(str(path), ShapesCamera(7, objects=5, min_size=40).frame(30).image)
     return path
 
