@@ -13,12 +13,13 @@ from torch import Tensor
 from edge.detections import Detections
 from edge.frame import Image
 from edge.inference.device import choose_device, choose_precision
-from edge.inference.engine import Engine, StageTimes
+from edge.inference.engine import Engine
+from edge.inference.stage_times import StageTimes
 from edge.inference.thresholds import Confidence, row_thresholds
 from edge.masks import full_masks
 from edge.model_source import open_checkpoint
 from edge.rfdetr.checkpoint import Checkpoint, build_model
-from edge.rfdetr.labels import COCO_ROWS, Names
+from edge.rfdetr.labels import Names
 
 if TYPE_CHECKING:
     import supervision
@@ -74,8 +75,7 @@ def shown_name(names: Names, row: int) -> str:
     name = names[row]
     if name is not None:
         return name
-    is_spare = row == len(names) - 1 and len(names) != COCO_ROWS
-    return "__background__" if is_spare else ""
+    return "__background__" if row == len(names) - 1 else ""
 
 
 class AutoModel:

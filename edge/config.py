@@ -132,8 +132,8 @@ class Section(BaseModel):
 
 class ModelSettings(Section):
     id: ModelName | None = None
-    path: ExistingFile | None = Field(default=None, validate_default=True)
     type: ModelName | None = None
+    path: ExistingFile | None = Field(default=None, validate_default=True)
     labels: Labels | None = None
     confidence: Confidence = 0.5  # a mapping always has its "default"
     device: Device = "auto"
@@ -144,7 +144,8 @@ class ModelSettings(Section):
     @field_validator("path")
     @classmethod
     def _id_or_path(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        if "id" in info.data and (path is None) == (info.data["id"] is None):
+        shipped = path is None and info.data.get("type") == "rfdetr-seg-demo"
+        if not shipped and "id" in info.data and (path is None) == (info.data["id"] is None):
             raise ValueError(
                 "either id or path is required" if path is None else "cannot stand beside id"
             )

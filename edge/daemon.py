@@ -17,7 +17,6 @@ from edge.capture.camera import Camera
 from edge.capture.slot import FrameSlots
 from edge.clock import Clock
 from edge.config import CameraSettings, Config
-from edge.events.message import FrameMessageBuilder
 from edge.health import DaemonHealth
 from edge.http.board import PictureBoard
 from edge.http.server import HttpServer
@@ -25,7 +24,6 @@ from edge.inference.loop import InferenceLoop, Inferred
 from edge.metrics import Metrics
 from edge.publish.mqtt import Publisher
 from edge.publish.topics import Topics
-from edge.reporter import Reporter
 from edge.stop import StopRequest
 from edge.systemd import Notifier
 from edge.version import __version__
@@ -148,6 +146,10 @@ class Daemon:
 
     def _begin(self, model: "LoadedModel") -> None:
         """The model is warm: open the cameras and tell the world."""
+        # These two bring torch: importing them at the top would keep the page waiting for it.
+        from edge.events.message import FrameMessageBuilder
+        from edge.reporter import Reporter
+
         checkpoint = model.checkpoint
         messages = FrameMessageBuilder(
             self._config.node,

@@ -147,7 +147,7 @@ def name_differences() -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "checkpoint.pth"
             torch.save(best_model(model_id, tensors, class_names=names), path)
-            theirs = rfdetr.RFDETRSeg.from_checkpoint(path, device="cpu")
+            theirs = rfdetr.RFDETRSegNano.from_checkpoint(path, device="cpu")
             ours = AutoModel(load_checkpoint(path), "cpu").class_names
         found = theirs.predict(picture(120, 160), threshold=0, include_source_image=False)
         official_names = dict(zip(found.class_id.tolist(), found.data["class_name"], strict=True))

@@ -842,3 +842,12 @@ def test_the_full_example_names_every_key() -> None:
     text = (ROOT / "config" / "full.yaml").read_text()
     names = {path.rpartition(".")[2] for path in KEYS}
     assert {name for name in names if not re.search(rf"\b{name}:", text)} == set()
+
+
+def test_the_shipped_model_by_its_type_alone(tmp_path):
+    file = tmp_path / "edge.yaml"
+    file.write_text(
+        "model: {type: rfdetr-seg-demo}\ncameras: [{id: a, source: 'shapes:'}]\n", encoding="utf-8"
+    )
+    model = load_config(file, {}).config.model
+    assert (model.id, model.path, model.type) == (None, None, "rfdetr-seg-demo")

@@ -1,7 +1,6 @@
 """The engine: the network on its device, with every buffer it needs, from a frame to detections."""
 
 import time
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,18 +11,11 @@ from edge.detections import Detections
 from edge.frame import Image
 from edge.inference.postprocess import Selected, frame_scale, select
 from edge.inference.preprocess import Preprocess
+from edge.inference.stage_times import StageTimes
 from edge.rfdetr.model import RFDETRSeg
 
 LARGEST_EXPECTED = (1080, 1920)  # frames up to this size need no new buffers
 WARM_UP_TURNS = 3
-
-
-class StageTimes(NamedTuple):
-    """Seconds that one frame spent in each stage."""
-
-    preprocess: float
-    forward: float
-    postprocess: float
 
 
 class Engine:

@@ -10,7 +10,7 @@ from typing import Protocol
 from edge.clock import Clock
 from edge.detections import Detections
 from edge.frame import Frame, Image
-from edge.inference.engine import StageTimes
+from edge.inference.stage_times import StageTimes
 from edge.metrics import Metrics
 
 TURN_S = 0.25  # the longest an empty turn takes

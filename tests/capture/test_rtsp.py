@@ -39,9 +39,9 @@ def opened(url: str, transport: Literal["tcp", "udp"] = "tcp") -> Iterator[RtspS
 def opening_error(
     url: str, transport: Literal["tcp", "udp"] = "tcp", open_timeout_s: float = OPEN_TIMEOUT_S
 ) -> SourceError:
-    with closing(source(url, transport, open_timeout_s)) as camera:
-        with pytest.raises(SourceError) as raised:
-            camera.open()
+    camera = source(url, transport, open_timeout_s)
+    with closing(camera), pytest.raises(SourceError) as raised:
+        camera.open()
     return raised.value
 
 

@@ -58,7 +58,8 @@ class UsbCamera:
         return json.loads(self.process.stdout.readline())
 
     def close(self) -> None:
-        self.process.communicate()
+        with self.process:  # closes its pipes, which ends it, and waits
+            pass
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from edge.capture.slot import FrameSlots
 from edge.clock import Timestamp
 from edge.detections import Detections
 from edge.frame import Frame
-from edge.inference.engine import StageTimes
-from edge.inference.loop import Inferred, InferenceLoop
+from edge.inference.loop import InferenceLoop, Inferred
+from edge.inference.stage_times import StageTimes
 from edge.metrics import Metrics
 
 NOTHING = Detections(

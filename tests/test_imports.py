@@ -1,0 +1,71 @@
+"""Who may import whom, and what must not be paid for at start-up."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EDGE = Path(__file__).parents[1] / "edge"
+
+# What each room may know of the others; `daemon`, `cli` and their like at the top may know all.
+ALLOWED = {
+    "rfdetr": {"rfdetr"},
+    "capture": {"capture", "clock", "config", "frame", "metrics", "spelling"},
+    "inference": {
+        *("inference", "rfdetr", "clock", "detections", "frame", "jetson", "metrics", "spelling"),
+    },
+    "events": {"events", "detections", "frame", "masks"},
+    "publish": {"publish", "clock", "config", "metrics"},
+    "http": {
+        *("http", "annotate", "clock", "config", "detections", "events", "frame", "metrics"),
+        "version",
+    },
+}
+
+
+def edge_imports(file: Path) -> set[str]:
+    """The rooms and files of `edge` that a file imports, at its top or late."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        found |= {name.split(".")[1] for name in names if name.startswith("edge.")}
+    return found
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_rooms_know_only_their_neighbours(room):
+    for file in sorted((EDGE / room).rglob("*.py")):
+        foreign = edge_imports(file) - ALLOWED[room]
+        assert not foreign, f"{file.relative_to(EDGE)} imports {sorted(foreign)}"
+
+
+def test_the_official_packages_are_never_imported():
+    for file in EDGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                tops = {str(getattr(node, "module", None) or n).split(".")[0] for n in names}
+                assert not tops & {"rfdetr", "inference_models", "transformers"}, file
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("edge", {"torch", "numpy", "cv2", "pydantic"}),
+        ("edge.cli", {"torch", "numpy", "cv2", "pydantic", "uvicorn", "paho"}),
+        ("edge.config", {"torch", "cv2", "av"}),
+        ("edge.daemon", {"torch", "supervision", "matplotlib", "scipy", "starlette", "uvicorn"}),
+    ],
+)
+def test_start_up_does_not_pay_for_what_comes_later(module, absent):
+    script = f"import {module}, sys; print(*(set(sys.modules) & {absent!r}))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []
