@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edge.capture.address import FileAddress
-from edge.capture.camera import Camera
+from edge.capture.camera import MOST_ABANDONED, Camera, CapturesStuck
 from edge.capture.slot import FrameSlots
 from edge.clock import Clock
 from edge.config import CameraSettings, Config
@@ -135,14 +135,19 @@ class Daemon:
             elif self._events is None:
                 self._begin(self._model)
             else:
-                for camera in self._cameras:
-                    camera.supervise(self._clock.uptime_s())
+                self._supervise_cameras()
                 if all(camera.ended for camera in self._cameras) and self._slots.empty:
                     log.info("every camera's file has ended")
                     return
             self._notifier.status(self._health.status_line())
             if self._health.live()[0]:
                 self._notifier.alive()
+
+    def _supervise_cameras(self) -> None:
+        for camera in self._cameras:
+            camera.supervise(self._clock.uptime_s())
+        if sum(camera.abandoned for camera in self._cameras) >= MOST_ABANDONED:
+            raise CapturesStuck(f"{MOST_ABANDONED} capture threads hang: only a new process helps")
 
     def _begin(self, model: "LoadedModel") -> None:
         """The model is warm: open the cameras and tell the world."""
