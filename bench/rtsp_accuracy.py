@@ -2,10 +2,10 @@
 
     python bench/rtsp_accuracy.py [--codec h264] [--transport tcp]
 
-Plays 300 pictures of 20 scenes that the demo model was not trained on (one picture per second of each),
-H.264 or H.265 from a real server, through the same source, engine and summary as the daemon. An
-object is found when label and mask (IoU >= 0.5) are right; objects of which too little is visible
-are neither asked for nor wrong.
+Plays 300 pictures of 20 scenes that the demo model was not trained on (one picture per second of
+each) in H.264 or H.265 from a real server, through the same source, engine and summary as the
+daemon. An object is found when label and mask (IoU >= 0.5) are right; objects of which too little
+is visible are neither asked for nor wrong.
 """
 
 import argparse
