@@ -83,3 +83,17 @@ def test_missing_amqtt_is_one_sentence_with_the_command(monkeypatch: pytest.Monk
 def test_amqtt_is_imported_late():
     program = "import sys, edge.demo_broker; sys.exit('amqtt' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.e2e
+def test_a_client_that_leaves_leaves_nothing_in_the_log(caplog: pytest.LogCaptureFixture):
+    broker = DemoBroker(free_port())
+    port = broker.start()
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            with Subscriber(HOST, port) as subscriber:
+                subscriber.catch_up()
+        leaving = ["mosquitto_sub", "-h", HOST, "-p", str(port), "-t", "#", "-W", "1"]
+        subprocess.run(leaving, check=False, capture_output=True)
+        broker.stop()
+    assert [record.getMessage() for record in caplog.records] == []
