@@ -33,9 +33,13 @@ if TYPE_CHECKING:
     from edge.rfdetr.checkpoint import Checkpoint
 
 TICK_S = 0.5
-CAPTURE_STOP_S = 1.5
-LOOP_STOP_S = 1.5
-FLUSH_S = 5.0
+# Stopping takes 10 s at most: each step has its share, and the flush what is left of them.
+STOP_WITHIN_S = 9.0
+CAPTURE_STOP_S = 1.0
+INFERENCE_STOP_S = 4.0  # a large model on a CPU needs seconds to finish its frame
+EVENTS_STOP_S = 1.0
+FLUSH_S, DISCONNECT_S = 5.0, 1.5
+HTTP_STOP_S = 1.0
 EXIT_FAILED = 1
 
 log = logging.getLogger(__name__)
@@ -196,33 +200,38 @@ class Daemon:
 
     def _shutdown(self) -> None:
         """Stop capture, finish what was inferred, say ``stopped``; within 10 s whatever hangs."""
+        started_s = time.monotonic()
         self._notifier.stopping()
         for camera in self._cameras:
             camera.stop()
-        deadline_s = time.monotonic() + CAPTURE_STOP_S
         for camera in self._cameras:
-            camera.join(max(0.0, deadline_s - time.monotonic()))
+            camera.join(max(0.0, started_s + CAPTURE_STOP_S - time.monotonic()))
         # One loop after the other: what inference finishes now still goes out.
         self._stop_inference.set()
-        stuck = not self._finished(self._inference)
+        stuck = not self._finished(self._inference, INFERENCE_STOP_S)
         for frame in self._slots.drain():
             self._metrics.frames_dropped.labels(frame.camera, "shutdown").inc()
         self._stop_events.set()
-        stuck |= not self._finished(self._events)
-        self._publisher.stop(b"stopped", FLUSH_S)
-        self._http.stop(1.0)
+        stuck |= not self._finished(self._events, EVENTS_STOP_S)
+        left_s = started_s + STOP_WITHIN_S - time.monotonic()
+        self._publisher.stop(b"stopped", min(FLUSH_S, left_s - DISCONNECT_S))
+        self._http.stop(HTTP_STOP_S)
         log.info("stopped")
         if stuck:  # in a load or a kernel that cannot be interrupted: nobody waits for it
             self._leave_at_once()
 
     @staticmethod
-    def _finished(thread: threading.Thread | None) -> bool:
+    def _finished(thread: threading.Thread | None, within_s: float) -> bool:
         if thread is not None and thread.is_alive():
-            thread.join(LOOP_STOP_S)
+            thread.join(within_s)
         return thread is None or not thread.is_alive()
 
     def _leave_at_once(self) -> None:
-        code = EXIT_FAILED if self._failure is not None or sys.exc_info()[0] is not None else 0
+        failure = self._failure or sys.exc_info()[1]
+        code = 0
+        if failure is not None:
+            log.error("failed: %s", failure)
+            code = getattr(failure, "exit_code", EXIT_FAILED)
         logging.shutdown()
         os._exit(code)
 
