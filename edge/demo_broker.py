@@ -95,7 +95,7 @@ class DemoBroker:
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             connections[writer] = asyncio.current_task()
-            # amqtt ends the talk with a client that leaves by cancelling it: nobody is to hear of it.
+            # amqtt cancels the talk with a client that leaves: nobody is to hear of it.
             with contextlib.suppress(asyncio.CancelledError):
                 try:
                     await broker.stream_connected(reader, writer, _LISTENER)
