@@ -127,6 +127,8 @@ class AutoModel:
             raise ValueError(f"precision is {precision!r}, not one of auto, fp16, bf16, fp32")
         if resize not in ("plain", "antialias"):
             raise ValueError(f"resize is {resize!r}, not one of plain, antialias")
+        if max_detections < 1:
+            raise ValueError(f"max_detections is {max_detections}, not at least 1")
         checkpoint = open_checkpoint(id_or_path, model_type, labels)
         return cls(checkpoint, device, precision, confidence, resize, max_detections)
 
@@ -154,4 +156,4 @@ class AutoModel:
             raise ValueError(
                 f"an image must be uint8 BGR [H, W, 3], not {image.dtype} {list(image.shape)}"
             )
-        return self._engine.infer(np.ascontiguousarray(image), threshold)
+        return self._engine.infer(np.require(image, requirements=["C", "W"]), threshold)

@@ -2,15 +2,14 @@
 
 import argparse
 import logging
+import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.report import EXIT_FAILED, report
 from edge.stop import StopRequest
 from edge.version import __version__
-
-EXIT_FAILED, EXIT_OUT_OF_MEMORY, EXIT_REFUSED = 1, 71, 78
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,32 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.command(arguments))
     except KeyboardInterrupt:
         return EXIT_FAILED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except Exception as error:
         return report(error)
-
-
-def report(error: Exception) -> int:
-    """Say on stderr what went wrong, a traceback only for what nobody foresaw; the exit code."""
-    code = getattr(error, "exit_code", None)
-    problems = getattr(error, "problems", None)
-    if problems is not None:  # of a configuration: each names its file
-        print("\n".join(problems), file=sys.stderr)
-        return EXIT_REFUSED
-    if code is not None:
-        print(f"rfdetr-edge: {error}", file=sys.stderr)
-        return int(code)
-    if "torch" in sys.modules:
-        from edge.inference.device import is_out_of_memory
-
-        if is_out_of_memory(error):
-            print(
-                "rfdetr-edge: out of device memory: use a smaller model, or free memory"
-                f" ({str(error).splitlines()[0]})",
-                file=sys.stderr,
-            )
-            return EXIT_OUT_OF_MEMORY
-    traceback.print_exception(type(error), error, error.__traceback__)
-    return EXIT_FAILED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 _STA_UNSYNC = 0x0040  # linux/timex.h
+_LIBC = ctypes.CDLL(None)
 _TIMEX_BYTES, _TIMEX_STATUS_OFFSET = 208, 40  # struct timex on 64-bit Linux
 
 
@@ -27,7 +28,7 @@ class Timestamp:
 def kernel_clock_synced() -> bool:
     """True where the kernel says that something (NTP, PTP, GPS) keeps its clock right."""
     timex = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes = 0: read only
-    if ctypes.CDLL(None).adjtimex(timex) < 0:
+    if _LIBC.adjtimex(timex) < 0:
         return False
     status = ctypes.c_int.from_buffer(timex, _TIMEX_STATUS_OFFSET).value
     return not status & _STA_UNSYNC

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.capture.address import FileAddress
@@ -24,6 +25,7 @@ from edge.inference.loop import InferenceLoop, Inferred
 from edge.metrics import Metrics
 from edge.publish.mqtt import Publisher
 from edge.publish.topics import Topics
+from edge.report import report
 from edge.stop import StopRequest
 from edge.systemd import Notifier
 from edge.version import __version__
@@ -40,7 +42,7 @@ INFERENCE_STOP_S = 4.0  # a large model on a CPU needs seconds to finish its fra
 EVENTS_STOP_S = 1.0
 FLUSH_S, DISCONNECT_S = 5.0, 1.5
 HTTP_STOP_S = 1.0
-EXIT_FAILED = 1
+EXTEND_START_S = 60
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,14 @@ def max_age_s(camera: CameraSettings) -> float:
     """The age from which a frame is not inferred; a file read without pace has all the time."""
     unpaced = isinstance(camera.source, FileAddress) and not camera.source.pace
     return math.inf if unpaced else camera.max_frame_age_ms / 1000
+
+
+def thread_cpu_ns(native_id: int | None) -> int:
+    """The processor time that a thread of ours has used; 0 where it has ended."""
+    try:
+        return int(Path(f"/proc/self/task/{native_id}/schedstat").read_text().split()[0])
+    except OSError:
+        return 0
 
 
 class Daemon:
@@ -69,8 +79,11 @@ class Daemon:
         self._stop = stop
         self._stop_inference = threading.Event()
         self._stop_events = threading.Event()
+        self._wake = threading.Event()  # something for the main thread to look at; not for signals
         self._failure: BaseException | None = None
         self._model: LoadedModel | None = None
+        self._load_worked_ns = 0
+        self._turns_at_end: int | None = None
 
         self._metrics = Metrics()
         self._slots = FrameSlots([camera.id for camera in config.cameras])
@@ -128,24 +141,40 @@ class Daemon:
 
     def _main_loop(self) -> None:
         while not self._stop.asked:
-            self._stop.wake.wait(TICK_S)
-            self._stop.wake.clear()
+            self._wake.wait(TICK_S)
+            self._wake.clear()
             if self._failure is not None:
                 return
             if not self._http.is_alive():
                 raise RuntimeError("the HTTP server's thread has ended")
             if self._model is None:
-                self._notifier.extend_start(60)
+                self._ask_for_time()
             elif self._events is None:
                 self._begin(self._model)
             else:
                 self._supervise_cameras()
-                if all(camera.ended for camera in self._cameras) and self._slots.empty:
+                if self._all_has_ended():
                     log.info("every camera's file has ended")
                     return
             self._notifier.status(self._health.status_line())
             if self._health.live()[0]:
                 self._notifier.alive()
+
+    def _ask_for_time(self) -> None:
+        """While the loading thread works, systemd is to wait for it; not while it hangs."""
+        worked_ns = thread_cpu_ns(self._inference.native_id)
+        if worked_ns > self._load_worked_ns:
+            self._load_worked_ns = worked_ns
+            self._notifier.extend_start(EXTEND_START_S)
+
+    def _all_has_ended(self) -> bool:
+        """Every source was a file, and the last frame of the last one is inferred."""
+        if not (all(camera.ended for camera in self._cameras) and self._slots.empty):
+            return False
+        if self._turns_at_end is None:
+            self._turns_at_end = self._loop.turns
+        # One turn may have been under way, with the last frame; the next one began without.
+        return self._loop.turns >= self._turns_at_end + 2
 
     def _supervise_cameras(self) -> None:
         for camera in self._cameras:
@@ -206,9 +235,10 @@ class Daemon:
             camera.stop()
         for camera in self._cameras:
             camera.join(max(0.0, started_s + CAPTURE_STOP_S - time.monotonic()))
+        stuck = any(not camera.join(0) or camera.abandoned for camera in self._cameras)
         # One loop after the other: what inference finishes now still goes out.
         self._stop_inference.set()
-        stuck = not self._finished(self._inference, INFERENCE_STOP_S)
+        stuck |= not self._finished(self._inference, INFERENCE_STOP_S)
         for frame in self._slots.drain():
             self._metrics.frames_dropped.labels(frame.camera, "shutdown").inc()
         self._stop_events.set()
@@ -217,7 +247,7 @@ class Daemon:
         self._publisher.stop(b"stopped", min(FLUSH_S, left_s - DISCONNECT_S))
         self._http.stop(HTTP_STOP_S)
         log.info("stopped")
-        if stuck:  # in a load or a kernel that cannot be interrupted: nobody waits for it
+        if stuck:
             self._leave_at_once()
 
     @staticmethod
@@ -227,12 +257,14 @@ class Daemon:
         return thread is None or not thread.is_alive()
 
     def _leave_at_once(self) -> None:
+        """A thread is in a load, a read or a kernel that cannot be interrupted.
+
+        Nobody waits for it, and the interpreter must not be taken down around it.
+        """
         failure = self._failure or sys.exc_info()[1]
-        code = 0
-        if failure is not None:
-            log.error("failed: %s", failure)
-            code = getattr(failure, "exit_code", EXIT_FAILED)
+        code = 0 if failure is None else report(failure)
         logging.shutdown()
+        sys.stderr.flush()
         os._exit(code)
 
     # -- the inference thread ---------------------------------------------------------------------
@@ -242,7 +274,7 @@ class Daemon:
         from edge.model_loading import load_model
 
         self._model = load_model(self._config, self._config_file)
-        self._stop.wake.set()
+        self._wake.set()
         self._loop.run(self._model.engine, self._stop_inference)
 
     # -- what this run is -------------------------------------------------------------------------
@@ -288,4 +320,4 @@ class Daemon:
     def _fail(self, error: BaseException | None) -> None:
         """Called in any thread: the main thread raises the first failure after a clean stop."""
         self._failure = self._failure or error or RuntimeError("a thread has ended")
-        self._stop.wake.set()
+        self._wake.set()

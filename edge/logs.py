@@ -8,7 +8,10 @@ from datetime import datetime, timezone
 from typing import Literal, TextIO
 
 _HANDLER_NAME = "rfdetr-edge"
-_CHATTY_LIBRARIES = ("uvicorn", "amqtt", "transitions", "paho", "PIL", "matplotlib", "httpx")
+_CHATTY_LIBRARIES = (
+    *("uvicorn", "amqtt", "transitions", "paho", "PIL", "matplotlib"),
+    *("httpx", "urllib3"),  # they log URLs, whose queries may be signatures
+)
 # Greedy, up to the last @ of the word: a password may hold a slash or an @ that nobody encoded.
 _URL_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)\S*@")
 _NAMED_SECRETS = re.compile(

@@ -1,5 +1,6 @@
 """From the configuration's model section to a warm engine."""
 
+import dataclasses
 import logging
 from typing import NamedTuple
 
@@ -46,8 +47,11 @@ def load_model(config: Config, config_file: str) -> LoadedModel:
         raise ConfigError(problems)
     # No object is meant to be of an unnamed row: its scores are never high enough.
     threshold[[name is None for name in names]] = np.inf
+    model = build_model(checkpoint)
+    # The network has the weights now; on a board whose GPU shares the memory a copy is dear.
+    checkpoint = dataclasses.replace(checkpoint, state_dict={})
     engine = Engine(
-        build_model(checkpoint),
+        model,
         device,
         precision,
         threshold,

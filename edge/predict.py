@@ -16,6 +16,8 @@ from edge.clock import Clock, Timestamp
 from edge.events.message import FrameMessageBuilder
 from edge.events.summary import summarise
 from edge.frame import Frame, Image
+from edge.rfdetr.variants import VARIANTS
+from edge.spelling import did_you_mean
 
 PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 UNBOUNDED_BYTES = 1 << 31  # the JSON goes to a person or a pipe: nothing is left out
@@ -39,6 +41,9 @@ def predict(arguments: argparse.Namespace) -> int:
         raise UsageError("nothing to do: give --output FILE, --json or both")
     if not 0 <= arguments.confidence <= 1:
         raise UsageError(f"--confidence is {arguments.confidence}, not between 0 and 1")
+    if arguments.model_type not in (None, *VARIANTS):
+        hint = did_you_mean(arguments.model_type, VARIANTS) or f", not one of {', '.join(VARIANTS)}"
+        raise UsageError(f"--model-type is {arguments.model_type!r}{hint}")
     model = AutoModel.from_pretrained(
         arguments.model,
         arguments.model_type,
@@ -59,7 +64,10 @@ def read_labels(text: str | None) -> Any:
     if text is None or text == "coco":
         return text
     if "," not in text and Path(text).is_file():
-        lines = Path(text).read_text(encoding="utf-8").splitlines()
+        try:
+            lines = Path(text).read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            raise UsageError(f"{text}: is not UTF-8 text with one label a line") from None
         return [line.strip() for line in lines if line.strip()]
     return [label.strip() for label in text.split(",")]
 

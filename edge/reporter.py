@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from edge.capture.camera import Camera
+from edge.capture.timing import RateCap
 from edge.clock import Clock
 from edge.config import CameraSettings
 from edge.events.message import FrameMessageBuilder
@@ -56,7 +57,9 @@ class Reporter:
         self._inference_turns, self._turns_seen = inference_turns, -1
         self._session = str(info["session"])
         self._heartbeat_due_s = 0.0
-        self._frame_due_s = dict.fromkeys(self._settings, 0.0)
+        self._rate_caps = {
+            camera.id: RateCap(camera.frame_max_fps) for camera in settings if camera.frame_max_fps
+        }
         self.rates = {camera: RateMeter() for camera in self._settings}
         self.turned_uptime_s = clock.uptime_s()
 
@@ -103,7 +106,8 @@ class Reporter:
         self._board.post(frame.camera, frame, detections, objects)
         now_s = self._clock.uptime_s()
         self.rates[frame.camera].count(now_s)
-        if settings.frames == "off" or not self._is_due(frame.camera, settings, now_s):
+        rate_cap = self._rate_caps.get(frame.camera)
+        if settings.frames == "off" or (rate_cap is not None and not rate_cap.allows(now_s)):
             return
         payload = self._messages.build(
             frame, objects, inferred.started_uptime_s, inferred.infer_s * 1000, now_s
@@ -113,17 +117,6 @@ class Reporter:
         if handed_over:
             age_s = self._clock.uptime_s() - frame.captured_at.uptime_s
             self._metrics.capture_to_publish.labels(frame.camera).observe(age_s)
-
-    def _is_due(self, camera: str, settings: CameraSettings, now_s: float) -> bool:
-        """Whether ``frame_max_fps`` lets this message through; on average it lets that many."""
-        if settings.frame_max_fps is None:
-            return True
-        due_s = self._frame_due_s[camera]
-        if now_s < due_s:
-            return False
-        interval_s = 1 / settings.frame_max_fps
-        self._frame_due_s[camera] = max(due_s + interval_s, now_s - interval_s)
-        return True
 
     def _beat(self) -> None:
         """A heartbeat a second, and only while the inference loop turns."""

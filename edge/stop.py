@@ -2,22 +2,20 @@
 
 import os
 import signal
-import threading
 from types import FrameType
 
 EXIT_AT_ONCE = 1
 
 
 class StopRequest:
-    """``asked`` once somebody wants the process to end; ``wake`` rouses the main thread to look."""
+    """``asked`` once somebody wants the process to end; who cares looks at it every now and then.
+
+    A plain flag: a signal handler runs inside the main thread, wherever that is, and an Event whose
+    lock the thread holds just then would never be set.
+    """
 
     def __init__(self) -> None:
         self.asked = False
-        self.wake = threading.Event()
-
-    def ask(self) -> None:
-        self.asked = True
-        self.wake.set()
 
     def install(self) -> None:
         """SIGTERM and SIGINT ask; a second one exits at once. For the main thread."""
@@ -27,4 +25,4 @@ class StopRequest:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             os._exit(EXIT_AT_ONCE)
-        self.ask()
+        self.asked = True

@@ -125,7 +125,17 @@ def test_a_misspelt_id_is_told_apart_from_a_missing_file():
         AutoModel.from_pretrained("missing/checkpoint_best.pth", "rfdetr-seg-nano")
 
 
+def test_a_read_only_picture_is_fine(model, frame):
+    locked = frame.copy()
+    locked.flags.writeable = False
+    torch.testing.assert_close(model(locked)[0].xyxy, model(frame)[0].xyxy)
+
+
 def test_options_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match="max_detections"):
+        AutoModel.from_pretrained(DEMO_CHECKPOINT, max_detections=0)
+    with pytest.raises(CheckpointError, match="labels is 'bolt'"):
+        AutoModel.from_pretrained(DEMO_CHECKPOINT, labels="bolt")
     with pytest.raises(ValueError, match="precision"):
         AutoModel.from_pretrained(DEMO_CHECKPOINT, precision="int8")
     with pytest.raises(ValueError, match="resize"):

@@ -91,6 +91,13 @@ def test_labels_from_a_list_and_from_a_file(picture, tmp_path, capsys):
         (["{picture}", "--output", "{folder}/none/out.png"], 1, "cannot be written"),
         (["{picture}", "--json", "--labels", "a,b"], 78, "give 5 or 4 labels"),
         (["{picture}", "--json", "--confidence", "2"], 2, "not between 0 and 1"),
+        (
+            ["{picture}", "--json", "--model-type", "rfdetr-seg-nan"],
+            2,
+            "did you mean 'rfdetr-seg-na",
+        ),
+        (["{picture}", "--json", "--labels", "{broken}"], 2, "is not UTF-8 text"),
+        (["{picture}", "--json", "--device", "gpu"], 78, "not auto, cpu, cuda or cuda:N"),
     ],
 )
 def test_a_mistake_gets_one_sentence(picture, tmp_path, capsys, arguments, code, sentence):
@@ -110,3 +117,14 @@ def test_a_picture_of_one_pixel(tmp_path, capsys):
     cv2.imwrite(str(path), np.zeros((1, 1, 3), np.uint8))
     assert main(["predict", str(path), *MODEL, "--json"]) == 0
     VALIDATOR.validate(json.loads(capsys.readouterr().out))
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(video):
+    import subprocess
+    import sys
+
+    command = f"{sys.executable} -m edge predict {video} {' '.join(MODEL)} --json | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    VALIDATOR.validate(json.loads(done.stdout))
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import queue
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -141,6 +142,23 @@ def test_frame_max_fps_holds_on_average():
         bench.reporter.turn(0)
         bench.now_s += 1 / 15
     assert len(bench.frames()) == pytest.approx(40, abs=2)
+
+
+def test_frame_max_fps_lets_no_burst_through():
+    bench = Bench(frame_max_fps=1)
+    sent_at = []
+    for number in range(100):
+        if number == 50:
+            bench.now_s += 30  # a pause
+        before = len(bench.frames())
+        bench.infer(number, rows=[])
+        bench.reporter.turn(0)
+        if len(bench.frames()) > before:
+            sent_at.append(bench.now_s)
+        bench.now_s += 1 / 15
+    gaps = [later - earlier for earlier, later in pairwise(sent_at)]
+    assert min(gaps) > 0.25, "a burst"
+    assert sum(gap < 0.7 for gap in gaps) <= 1, "only once behind the pause"
 
 
 def test_a_heartbeat_a_second_while_the_inference_loop_turns():

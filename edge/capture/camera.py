@@ -13,6 +13,7 @@ from edge.capture.address import FileAddress
 from edge.capture.ignore import IgnoreMask
 from edge.capture.slot import FrameSlot
 from edge.capture.source import (
+    KEYFRAME_WAIT_S,
     DamagedFrame,
     EndOfSource,
     Source,
@@ -57,6 +58,17 @@ class _Tenure:
         self.thread: threading.Thread | None = None
 
 
+def stuck_after_s(settings: CameraSettings) -> float:
+    """After how long one call into the source never returns: longer than any that is healthy.
+
+    Opening applies its timeout to the connection and again to the stream's description; waiting for
+    a first picture ends `KEYFRAME_WAIT_S` or one read timeout later.
+    """
+    opening_s = 2 * settings.open_timeout_s
+    reading_s = max(KEYFRAME_WAIT_S, settings.read_timeout_s) + settings.read_timeout_s
+    return max(STUCK_S, opening_s + 2, reading_s + 2)
+
+
 class Camera:
     """Owns the capture thread of one camera and accounts for every frame up to its slot.
 
@@ -94,6 +106,7 @@ class Camera:
         self._waits_for_slot = False
         self._logged_reason = ""
         self._announce = True  # log the next frame: it is the first, or ends a logged failure
+        self._stuck_s = stuck_after_s(settings)
         self._lock = threading.Lock()
         self._tenure: _Tenure | None = None
         self._abandoned: list[threading.Thread] = []
@@ -140,7 +153,8 @@ class Camera:
         """Replace a capture thread that hangs; call it every second or so.
 
         The old thread is left alone with its source: a source that is released while another
-        thread is inside it crashes the process. Raises `CapturesStuck` once four threads hang.
+        thread is inside it crashes the process. After `MOST_ABANDONED` of them only a new process
+        helps: the caller counts ``abandoned`` over its cameras.
         """
         tenure = self._tenure
         if tenure is None or tenure.stop.is_set():
@@ -149,18 +163,18 @@ class Camera:
             if self.state(now_uptime_s) == "offline":
                 self._accounts.silent()
             since = tenure.busy_since_s
-            if since is None or now_uptime_s - since <= STUCK_S:
+            if since is None or now_uptime_s - since <= self._stuck_s:
                 return
             tenure.over = True
             tenure.stop.set()
             self._accounts.failed()
-            self.reason = f"the camera did not answer for {STUCK_S:g} s; its thread was replaced"
+            self.reason = (
+                f"the camera did not answer for {self._stuck_s:g} s; its thread was replaced"
+            )
         LOG.error("camera %s: %s", self.id, self.reason)
         self._announce = True
         if tenure.thread is not None:
             self._abandoned.append(tenure.thread)
-        if self.abandoned >= MOST_ABANDONED:
-            raise CapturesStuck(f"camera {self.id}: {self.abandoned} capture threads hang")
         self._put_in_charge(_Tenure())
 
     def _put_in_charge(self, tenure: _Tenure) -> None:

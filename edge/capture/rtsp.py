@@ -11,12 +11,11 @@ import av
 from edge.capture.address import RtspAddress
 from edge.capture.bgr import ToBgr
 from edge.capture.freshness import Freshness
-from edge.capture.source import SourceError, StreamInfo
+from edge.capture.source import KEYFRAME_WAIT_S, SourceError, StreamInfo
 from edge.frame import Image
 
 LOG = logging.getLogger(__name__)
 
-KEYFRAME_WAIT_S = 20.0  # cameras that send a key frame only every 10 s are common
 SKIP_AHEAD_S = 1.0  # further behind than this, decoding pauses until the next key frame
 
 _OPTIONS = {

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from edge.frame import Frame
 
@@ -62,9 +62,6 @@ class FrameSlots:
 
     def __getitem__(self, camera: str) -> FrameSlot:
         return self._slots[camera]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._slots)
 
     def take(self, timeout_s: float) -> Frame | None:
         """The next camera's frame; waits up to ``timeout_s`` for one, then returns None."""

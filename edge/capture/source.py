@@ -17,6 +17,8 @@ from edge.frame import Image
 if TYPE_CHECKING:
     from edge.config import CameraSettings
 
+KEYFRAME_WAIT_S = 20.0  # cameras that send a key frame only every 10 s are common
+
 Wait = Callable[[float], object]  # seconds; may return early when the camera is told to stop
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 64
-_MAX_CONNECTIONS = 128
 _STREAMS_END_S = 0.2
 
 
@@ -88,6 +87,7 @@ class HttpServer:
         import uvicorn
 
         from edge.http.app import create_app
+        from edge.http.connections import BoundedProtocol
 
         credentials = read_credentials(self._settings)
         tls = None if self._settings.tls is None else _tls_context(self._settings.tls)
@@ -116,7 +116,7 @@ class HttpServer:
         )
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -124,7 +124,6 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_MAX_CONNECTIONS,
             timeout_graceful_shutdown=1,
         )
         config.load()

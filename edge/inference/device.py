@@ -1,5 +1,7 @@
 """Which device and precision to compute with, and whether its memory is full."""
 
+import re
+
 import torch
 
 from edge.jetson import is_jetson
@@ -26,6 +28,8 @@ def choose_device(wanted: str, on_jetson: bool | None = None) -> torch.device:
     means a torch without CUDA and a hundredth of the speed. Raises ``DeviceRefusedError``,
     ``DeviceNotReadyError``.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
+        raise DeviceRefusedError(f"device is {wanted!r}, not auto, cpu, cuda or cuda:N")
     if wanted == "cpu":
         return torch.device("cpu")
     built_with_cuda = torch.version.cuda is not None
@@ -68,5 +72,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    signs = ("out of memory", "NVML_SUCCESS", "NvMapMemAlloc", "can't allocate memory")
+    signs = (
+        *("out of memory", "can't allocate memory", "NVML_SUCCESS", "NvMapMemAlloc"),
+        *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    )
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)

@@ -14,6 +14,7 @@ from edge.inference.stage_times import StageTimes
 from edge.metrics import Metrics
 
 TURN_S = 0.25  # the longest an empty turn takes
+HAND_ON_S = 1.0  # once told to stop, how long the events thread may take to accept the last result
 
 log = logging.getLogger(__name__)
 
@@ -63,21 +64,22 @@ class InferenceLoop:
 
     def run(self, engine: Infers, stop: threading.Event) -> None:
         """Turn until ``stop``; the frame in hand is finished and handed on."""
+        self.turned_uptime_s = self._clock.uptime_s()  # loading before it was no turn
         while not stop.is_set():
-            self.turn(engine)
+            self.turn(engine, stop)
             self.turns += 1
             self.turned_uptime_s = self._clock.uptime_s()
 
-    def turn(self, engine: Infers) -> None:
+    def turn(self, engine: Infers, stop: threading.Event) -> None:
         frame = self._frames.take(TURN_S)
         if frame is None:
             return
         started = self._clock.uptime_s()
         age_s = started - frame.captured_at.uptime_s
-        self._metrics.frame_age.labels(frame.camera).observe(max(age_s, 0.0))
         if age_s > self._max_age_s[frame.camera]:
             self._metrics.frames_dropped.labels(frame.camera, "stale").inc()
             return
+        self._metrics.frame_age.labels(frame.camera).observe(max(age_s, 0.0))
         try:
             detections, times = engine.infer(frame.image)
         except BaseException:
@@ -86,5 +88,19 @@ class InferenceLoop:
         self._metrics.frames_inferred.labels(frame.camera).inc()
         for stage, seconds in times._asdict().items():
             self._metrics.stage.labels(stage).observe(seconds)
-        # The queue holds one: a slow events thread slows the loop, it loses no inferred frame.
-        self._results.put(Inferred(frame, detections, started, sum(times)))
+        self._hand_on(Inferred(frame, detections, started, sum(times)), stop)
+
+    def _hand_on(self, inferred: Inferred, stop: threading.Event) -> None:
+        """The queue holds one: a slow events thread slows the loop, it loses no inferred frame.
+
+        One that has died would hold the loop for ever: that ends with ``stop``.
+        """
+        while True:
+            told_to_stop = stop.is_set()
+            try:
+                self._results.put(inferred, timeout=HAND_ON_S if told_to_stop else TURN_S)
+                return
+            except queue.Full:
+                if told_to_stop:
+                    log.error("the last inferred frame could not be handed on")
+                    return

@@ -116,7 +116,11 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"holds a Python object ({found[1]}) that could run code when loaded: refused;"
             " keep only its 'model' weights and 'args'"
         ) from None
-    except Exception:  # torch raises what it likes for a file that is cut short or of another kind
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # torch raises what it likes for a file of another kind
+        if "can't allocate memory" in str(error):
+            raise
         raise _RefusedError("is not a PyTorch checkpoint, or was cut short") from None
     if not isinstance(content, Mapping):
         raise _RefusedError("is not a training checkpoint: it holds no 'model' weights")
@@ -183,7 +187,8 @@ class _Settings:
     def labels(self) -> CheckpointLabels:
         names = self.get("class_names")
         if isinstance(names, Mapping):  # rfdetr 1.4 counts from 1
-            names = [names[key] for key in sorted(names)]
+            in_order = sorted(names) if all(isinstance(key, int) for key in names) else names
+            names = [names[key] for key in in_order]
         if not isinstance(names, Sequence) or isinstance(names, str) or not names:
             names = None
         version = re.match(r"(\d+)\.(\d+)", str(self._content.get("rfdetr_version", "")))

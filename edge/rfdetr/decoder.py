@@ -119,7 +119,8 @@ class Decoder(nn.Module):
 
     def sine_embedding(self, reference: Tensor) -> Tensor:
         """``reference`` [B, Q, 4] cxcywh → [B, Q, 2 C]: y, x, w, h, sine and cosine interleaved."""
-        yxwh = reference[..., [1, 0, 2, 3]]
+        # Slices: an index list would be copied to the device, and waited for, in every pass.
+        yxwh = torch.cat([reference[..., 1:2], reference[..., :1], reference[..., 2:]], -1)
         angle = yxwh[..., None] * (2 * math.pi) / self.wavelength  # [B, Q, 4, C / 2]
         pairs = torch.stack([angle[..., 0::2].sin(), angle[..., 1::2].cos()], -1)
         return pairs.flatten(2)

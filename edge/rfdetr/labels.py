@@ -76,6 +76,8 @@ def name_rows(
     """
     if labels == "coco":
         return _coco_rows(rows)
+    if isinstance(labels, str):
+        raise LabelError(f"labels is {labels!r}: give coco, or a list of names")
     if labels is not None:
         return _named(rows, tuple(labels), checkpoint.offset(rows) or 0, "labels has")
     names = checkpoint.names

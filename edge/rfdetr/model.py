@@ -42,9 +42,10 @@ class RFDETRSeg(nn.Module):
 
     def set_precision(self, dtype: torch.dtype) -> None:
         """Convert the heavy parts. Selection, classes and boxes stay float32 in every precision."""
+        wavelength = self.decoder.wavelength  # not even rounded for a moment
         for part in (self.backbone, self.projector, self.decoder, self.segmentation):
             part.to(dtype)
-        self.decoder.wavelength = self.decoder.wavelength.float()
+        self.decoder.wavelength = wavelength
 
     @property
     def dtype(self) -> torch.dtype:

@@ -4,12 +4,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import httpx
 import pytest
 from serving import Daemon, Serve
 
 from edge.config import HttpSettings
+from edge.http.connections import MAX_CONNECTIONS
 from edge.http.server import HttpServer, ListenError, PortTakenError
 
 
@@ -115,3 +117,44 @@ def test_importing_the_server_does_not_import_its_libraries() -> None:
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_silent_connections_do_not_take_every_place(serve: Serve) -> None:
+    server = serve()
+    idle = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(200)]
+    try:
+        # The surplus is closed by the server: reading sees the end or a reset, not a timeout.
+        ended = 0
+        for connection in idle[MAX_CONNECTIONS:]:
+            connection.settimeout(10)
+            try:
+                ended += connection.recv(1) == b""
+            except ConnectionResetError:
+                ended += 1
+        assert ended == 200 - MAX_CONNECTIONS
+        idle.pop(0).close()
+        deadline = time.monotonic() + 10
+        while True:  # the server hears of it a moment later
+            try:
+                status = httpx.get(server.url + "livez", trust_env=False).status_code
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline
+        assert status == 200
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_connection_that_asks_for_nothing_is_closed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.http.connections.FIRST_REQUEST_S", 0.1)
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port), 10) as silent:
+        silent.settimeout(10)
+        silent.sendall(b"GET /livez HT")  # and never the rest
+        try:
+            assert silent.recv(1) == b""
+        except ConnectionResetError:
+            pass

@@ -51,6 +51,9 @@ class Bench:
     def uptime_s(self) -> float:
         return self.now_s
 
+    def turn(self, engine: FakeEngine) -> None:
+        self.loop.turn(engine, threading.Event())
+
     def frame(self, camera: str, number: int, age_s: float = 0.0) -> None:
         captured_at = Timestamp(0.0, self.now_s - age_s, True)
         image = np.full((4, 4, 3), number, np.uint8)
@@ -63,7 +66,7 @@ class Bench:
 def test_an_inferred_frame_is_handed_on_with_its_times():
     bench = Bench()
     bench.frame("a", 7, age_s=0.1)
-    bench.loop.turn(FakeEngine())
+    bench.turn(FakeEngine())
     inferred = bench.results.get_nowait()
     assert (inferred.frame.camera, inferred.frame.id) == ("a", 7)
     assert inferred.started_uptime_s == 100.0
@@ -77,10 +80,11 @@ def test_a_stale_frame_is_dropped_and_counted():
     bench = Bench()
     engine = FakeEngine()
     bench.frame("a", 1, age_s=0.501)
-    bench.loop.turn(engine)
+    bench.turn(engine)
     assert engine.seen == []
     assert bench.results.empty()
     assert bench.count("frames_dropped_total", camera="a", reason="stale") == 1
+    assert bench.count("frame_age_seconds_count", camera="a") == 0
     assert bench.count("frames_inferred_total", camera="a") == 0
 
 
@@ -88,7 +92,7 @@ def test_an_unpaced_file_may_be_late():
     bench = Bench()
     engine = FakeEngine()
     bench.frame("b", 1, age_s=3600)
-    bench.loop.turn(engine)
+    bench.turn(engine)
     assert engine.seen == [1]
 
 
@@ -99,7 +103,7 @@ def test_cameras_take_turns():
         bench.frame("a", 10 + number)
         if number == 0:
             bench.frame("b", 20)
-        bench.loop.turn(engine)
+        bench.turn(engine)
     assert engine.seen.index(20) <= 1
 
 
@@ -107,7 +111,7 @@ def test_a_frame_that_breaks_the_engine_is_counted_and_the_error_is_not_hidden()
     bench = Bench()
     bench.frame("a", 1)
     with pytest.raises(RuntimeError, match="device lost"):
-        bench.loop.turn(FakeEngine(RuntimeError("device lost")))
+        bench.turn(FakeEngine(RuntimeError("device lost")))
     assert bench.count("frames_dropped_total", camera="a", reason="error") == 1
 
 
@@ -125,3 +129,27 @@ def test_empty_turns_count_as_progress():
     assert not thread.is_alive()
     assert bench.loop.turns >= 2
     assert bench.loop.turned_uptime_s == 100.0
+
+
+def test_a_dead_events_thread_does_not_hold_the_loop_once_it_is_told_to_stop():
+    bench = Bench()
+    bench.loop._results = queue.Queue(maxsize=1)
+    stop = threading.Event()
+    thread = threading.Thread(target=bench.loop.run, args=(FakeEngine(), stop))
+    thread.start()
+    for number in range(2):  # the first fills the queue, the second finds nobody who empties it
+        bench.frame("a", number)
+        while bench.count("frames_inferred_total", camera="a") <= number:
+            assert thread.is_alive()
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_the_time_before_the_first_turn_is_no_stall():
+    bench = Bench()
+    bench.now_s += 300  # a long load
+    stop = threading.Event()
+    stop.set()
+    bench.loop.run(FakeEngine(), stop)
+    assert bench.loop.turned_uptime_s == 400.0

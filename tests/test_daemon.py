@@ -1,0 +1,142 @@
+"""One run of the daemon inside the test's process, where its books can be read afterwards."""
+
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from edge.capture.camera import CapturesStuck
+from edge.config import load_config
+from edge.daemon import Daemon, thread_cpu_ns
+from edge.stop import StopRequest
+from edge.systemd import Notifier
+
+
+def make_daemon(folder: Path, *cameras: dict[str, Any]) -> tuple[Daemon, StopRequest]:
+    """A daemon on the demo model, without a broker."""
+    file = folder / "edge.yaml"
+    config = {
+        "node": "test",
+        "state_dir": str(folder / "state"),
+        "model": {"id": "rfdetr-seg-demo", "device": "cpu"},
+        "cameras": list(cameras),
+        "mqtt": {"port": 9},
+        "http": {"port": 0},
+    }
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    stop = StopRequest()
+    return Daemon(load_config(file, {}).config, str(file), stop, notifier=Notifier({})), stop
+
+
+def books(daemon: Daemon, camera: str) -> dict[str, float]:
+    """What became of the camera's frames."""
+    value = daemon._metrics.registry.get_sample_value
+    reasons = ("overwritten", "stale", "rate", "disabled", "error", "shutdown")
+    counted = {
+        reason: value("rfdetr_edge_frames_dropped_total", {"camera": camera, "reason": reason})
+        for reason in reasons
+    }
+    for name in ("captured", "inferred"):
+        counted[name] = value(f"rfdetr_edge_frames_{name}_total", {"camera": camera})
+    return {name: number or 0.0 for name, number in counted.items()}
+
+
+def test_after_a_clean_stop_every_frame_is_accounted_for(tmp_path):
+    daemon, stop = make_daemon(
+        tmp_path,
+        {"id": "fast", "source": "shapes:?fps=60&size=320x180"},
+        {"id": "capped", "source": "shapes:?fps=60&size=320x180", "max_fps": 3},
+    )
+
+    def stop_after_some_frames() -> None:
+        deadline = time.monotonic() + 60
+        while books(daemon, "capped")["inferred"] < 3 and time.monotonic() < deadline:
+            threading.Event().wait(0.02)
+        stop.asked = True
+
+    watcher = threading.Thread(target=stop_after_some_frames)
+    watcher.start()
+    assert daemon.run() == 0
+    watcher.join()
+    for camera in ("fast", "capped"):
+        counted = books(daemon, camera)
+        captured, inferred = counted.pop("captured"), counted.pop("inferred")
+        assert inferred >= 3
+        assert captured == inferred + sum(counted.values())
+    assert books(daemon, "fast")["overwritten"] > 0
+    assert books(daemon, "capped")["rate"] > 0
+
+
+def test_the_last_frame_of_a_file_is_waited_for_however_long_it_takes(tmp_path, monkeypatch):
+    import cv2
+    import numpy as np
+
+    from edge.inference.engine import Engine
+
+    clip = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 15, (64, 48))
+    for shade in (0, 120, 240):
+        writer.write(np.full((48, 64, 3), shade, np.uint8))
+    writer.release()
+    daemon, _ = make_daemon(tmp_path, {"id": "clip", "source": "file:clip.avi?pace=none"})
+    infer = Engine.infer
+
+    def slow_infer(engine: Engine, image: Any) -> Any:
+        if image.shape == (48, 64, 3):  # longer than the main thread's tick
+            threading.Event().wait(1.2)
+        return infer(engine, image)
+
+    monkeypatch.setattr(Engine, "infer", slow_infer)
+    assert daemon.run() == 0
+    counted = books(daemon, "clip")
+    assert (counted["captured"], counted["inferred"]) == (3, 3)
+
+
+def test_hanging_capture_threads_are_counted_over_all_cameras(tmp_path):
+    daemon, _ = make_daemon(tmp_path, {"id": "a", "source": "shapes:"})
+    one, two = (SimpleNamespace(supervise=lambda now: None, abandoned=n) for n in (1, 2))
+    daemon._cameras = [one, two]
+    daemon._supervise_cameras()
+    two.abandoned = 3
+    with pytest.raises(CapturesStuck):
+        daemon._supervise_cameras()
+
+
+def test_a_failure_in_a_thread_is_raised_by_run_after_everything_stopped(tmp_path, monkeypatch):
+    from edge.reporter import Reporter
+
+    def fail(self: Reporter, timeout_s: float) -> None:
+        raise OSError("a bug")
+
+    monkeypatch.setattr(Reporter, "turn", fail)
+    daemon, _ = make_daemon(tmp_path, {"id": "a", "source": "shapes:?fps=60&size=64x48"})
+    with pytest.raises(OSError, match="a bug"):
+        daemon.run()
+    assert not daemon._http.is_alive()
+    assert not daemon._inference.is_alive()
+
+
+def test_a_working_thread_is_told_from_one_that_hangs():
+    hang, work = threading.Event(), threading.Event()
+    hanging = threading.Thread(target=hang.wait, daemon=True)
+    hanging.start()
+
+    def count() -> None:
+        while not work.is_set():
+            sum(range(1000))
+
+    working = threading.Thread(target=count, daemon=True)
+    working.start()
+    before = thread_cpu_ns(hanging.native_id), thread_cpu_ns(working.native_id)
+    deadline = time.monotonic() + 20
+    while thread_cpu_ns(working.native_id) == before[1]:
+        assert time.monotonic() < deadline
+    assert thread_cpu_ns(hanging.native_id) == before[0]
+    work.set()
+    hang.set()
+    working.join()
+    assert thread_cpu_ns(working.native_id) == 0
