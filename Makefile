@@ -12,7 +12,7 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-TORCH := $(PIP) --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch torchvision
+TORCH := $(PIP) --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch torchvision
 
 .PHONY: setup demo test check format parity packages clean
 
@@ -20,6 +20,7 @@ setup: packages $(VENV)/.dev
 
 # The daemon and its demo: all that `make demo` needs.
 $(VENV)/.demo: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): torch first, which takes a while"
 	$(PYTHON) -m venv $(VENV)
 	$(TORCH)
 	$(PIP) --constraint constraints.txt --editable '.[torch-cpu,opencv,demo]'

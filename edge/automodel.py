@@ -141,6 +141,8 @@ class AutoModel:
         self, images: Image | Sequence[Image], confidence: Confidence | None = None
     ) -> list[Predictions]:
         """Predict on one picture or several, each uint8 BGR [H, W, 3]: a list, one per picture."""
+        if images is None:
+            raise TypeError("there is no image: cv2.imread gives None where it cannot read a file")
         pictures = [images] if isinstance(images, np.ndarray) and images.ndim != 4 else images
         threshold = None if confidence is None else row_thresholds(self.names, confidence)
         found = [self.detect(picture, threshold)[0] for picture in pictures]

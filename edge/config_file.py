@@ -22,6 +22,9 @@ VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}
 _USER_AND_PASSWORD = re.compile(r"(?<=://)[^/?#\s]*(?=@)")
 
 
+_MOST_VALUES = 100_000
+
+
 class _Loader(yaml.SafeLoader):
     """Knows of null and of ``<<``; every other plain scalar is text."""
 
@@ -98,7 +101,9 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> str:
     if mark is None:
         return what
     lines = text.splitlines()
-    if mark.line < len(lines) and re.search(r"[{\[].*\$\{", lines[mark.line]):
+    if mark.line < len(lines) and re.search(r":\s*[a-z]+:\s*$", lines[mark.line]):
+        what += " (a value with a : at its end needs quotes)"
+    elif mark.line < len(lines) and re.search(r"[{\[].*\$\{", lines[mark.line]):
         what += " (inside { } and [ ] a value with ${NAME} needs quotes)"
     return f"line {mark.line + 1}, column {mark.column + 1}: {what}"
 
@@ -110,12 +115,16 @@ class _Walk:
         self._environ = environ
         self._document = Document()
         self._open: list[yaml.Node] = []
+        self._values_left = _MOST_VALUES
 
     def document(self, root: yaml.MappingNode) -> Document:
         self._document.values = self._mapping(root, ())
         return self._document
 
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self._values_left -= 1
+        if self._values_left < 0:  # aliases of aliases multiply
+            raise ValueError(f"has more than {_MOST_VALUES} values")
         if node in self._open:
             self._refuse(path, "contains itself")
             return None

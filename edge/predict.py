@@ -3,15 +3,20 @@
 import argparse
 import re
 import sys
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from edge.annotate import annotate
 from edge.automodel import AutoModel
+from edge.capture.address import FileAddress
+from edge.capture.file import FileSource
+from edge.capture.source import EndOfSource, SourceError
 from edge.clock import Clock, Timestamp
 from edge.events.message import FrameMessageBuilder
 from edge.events.summary import summarise
@@ -20,6 +25,7 @@ from edge.rfdetr.variants import VARIANTS
 from edge.spelling import did_you_mean
 
 PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+VIDEOS = {".avi", ".mkv", ".mov", ".mp4"}
 UNBOUNDED_BYTES = 1 << 31  # the JSON goes to a person or a pipe: nothing is left out
 
 
@@ -36,9 +42,10 @@ class UsageError(PredictError):
 def predict(arguments: argparse.Namespace) -> int:
     source: Path = arguments.source
     if not source.is_file():
-        raise PredictError(f"{source}: no such file")
+        raise PredictError(f"{source}: {'is not a file' if source.exists() else 'no such file'}")
     if arguments.output is None and not arguments.json:
         raise UsageError("nothing to do: give --output FILE, --json or both")
+    check_output(source, arguments.output)
     if not 0 <= arguments.confidence <= 1:
         raise UsageError(f"--confidence is {arguments.confidence}, not between 0 and 1")
     if arguments.model_type not in (None, *VARIANTS):
@@ -52,11 +59,28 @@ def predict(arguments: argparse.Namespace) -> int:
         confidence=arguments.confidence,
     )
     runner = _Runner(model, camera_id(source), arguments.json)
-    if source.suffix.lower() in PICTURES:
+    if is_picture(source):
         _on_picture(runner, source, arguments.output)
     else:
         _on_video(runner, source, arguments.output)
     return 0
+
+
+def is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES
+
+
+def check_output(source: Path, output: Path | None) -> None:
+    """Before the work, not after it. Raises ``UsageError``."""
+    if output is None:
+        return
+    if output.exists() and output.samefile(source):
+        raise UsageError("--output would overwrite the source: name another file")
+    if not output.parent.is_dir():
+        raise UsageError(f"{output.parent}: no such folder")
+    kinds = PICTURES if is_picture(source) else VIDEOS
+    if output.suffix.lower() not in kinds:
+        raise UsageError(f"{output}: must end in one of {', '.join(sorted(kinds))}")
 
 
 def read_labels(text: str | None) -> Any:
@@ -98,8 +122,13 @@ class _Runner:
                 sum(times) * 1000,
                 self._clock.uptime_s(),
             )
-            sys.stdout.write(message.decode() + "\n")
-            sys.stdout.flush()
+            try:
+                sys.stdout.write(message.decode() + "\n")
+                sys.stdout.flush()
+            except BrokenPipeError:
+                raise  # whoever read it has seen enough
+            except OSError as error:
+                raise PredictError(f"the messages cannot be written: {error.strerror}") from None
         if not draw:
             return None
         return annotate(image, detections, self._model.names)
@@ -112,58 +141,78 @@ def _on_picture(runner: _Runner, source: Path, output: Path | None) -> None:
     annotated = runner(image, 0, output is not None)
     if output is None or annotated is None:
         return
-    try:
-        written = cv2.imwrite(str(output), annotated)
-    except cv2.error:  # an ending that names no picture format
-        written = False
-    if not written:
-        raise PredictError(f"{output}: cannot be written as a picture")
+    if not cv2.imwrite(str(output), annotated):
+        raise PredictError(f"{output}: cannot be written")
 
 
 def _on_video(runner: _Runner, source: Path, output: Path | None) -> None:
+    import av
     from tqdm import tqdm
 
-    with closing(_frames(source)) as frames, closing(_Video(output)) as video:
-        count, fps = next(frames)
-        for number, image in enumerate(tqdm(frames, total=count or None, unit="frame")):
-            annotated = runner(image, number, output is not None)
-            if annotated is not None:
-                video.write(annotated, fps)
-
-
-def _frames(source: Path) -> Generator[Any, None, None]:
-    """First (number of frames as far as known, frames per second), then the frames."""
-    capture = cv2.VideoCapture(str(source))
     try:
-        if not capture.isOpened():
-            raise PredictError(f"{source}: is not a picture or video that OpenCV can read")
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        yield max(count, 0), capture.get(cv2.CAP_PROP_FPS) or 25.0
-        while True:
-            good, image = capture.read()
-            if not good:
-                return
-            yield image
+        with av.open(str(source)) as container:
+            count = container.streams.video[0].frames if container.streams.video else 0
+    except av.FFmpegError:
+        count = 0  # opening it below says what is wrong
+    video = FileSource(FileAddress(source, pace=False), lambda seconds: None)
+    try:
+        video.open()
+        with closing(_Video(output, video.description.fps or 25.0)) as annotated_video:
+            for number, image in enumerate(tqdm(_frames(video), total=count or None, unit="frame")):
+                annotated = runner(image, number, output is not None)
+                if annotated is not None:
+                    annotated_video.write(annotated)
+    except SourceError as error:
+        raise PredictError(str(error)) from None
     finally:
-        capture.release()
+        video.close()
+
+
+def _frames(video: FileSource) -> Iterator[Image]:
+    """Every picture of the file; as in the daemon, what cannot be decoded is passed over."""
+    while True:
+        try:
+            video.grab()
+        except EndOfSource:
+            return
+        yield video.retrieve()
 
 
 class _Video:
-    """The annotated video; opened with the first frame, whose size it takes."""
+    """The annotated video, H.264 where FFmpeg can encode it; as large as its first frame."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._writer: Any = None
+    def __init__(self, path: Path | None, fps: float) -> None:
+        self._path, self._fps = path, Fraction(fps).limit_denominator(1001)
+        self._container: Any = None
+        self._stream: Any = None
 
-    def write(self, image: Image, fps: float) -> None:
-        if self._writer is None:
-            height, width = image.shape[:2]
-            fourcc = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._path), fourcc, fps, (width, height))
-            if not self._writer.isOpened():
-                raise PredictError(f"{self._path}: cannot be written as a video (use .mp4)")
-        self._writer.write(image)
+    def write(self, image: Image) -> None:
+        import av
+
+        # Encoders work on blocks of 2x2 pixels: an odd last row or column is left out.
+        image = np.ascontiguousarray(image[: len(image) & ~1, : image.shape[1] & ~1])
+        with self._translated():
+            if self._container is None:
+                self._container = av.open(str(self._path), "w")
+                codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+                self._stream = self._container.add_stream(codec, rate=self._fps)
+                self._stream.height, self._stream.width = image.shape[:2]
+                self._stream.pix_fmt = "yuv420p"
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
+        if self._container is None:
+            return
+        container, self._container = self._container, None
+        with self._translated():
+            container.mux(self._stream.encode(None))
+            container.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # FFmpeg's errors are both of these
+            reason = getattr(error, "strerror", None) or str(error)
+            raise PredictError(f"{self._path}: cannot be written ({reason.lower()})") from None

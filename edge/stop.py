@@ -2,9 +2,11 @@
 
 import os
 import signal
+import time
 from types import FrameType
 
 EXIT_AT_ONCE = 1
+SAME_SIGNAL_S = 0.2
 
 
 class StopRequest:
@@ -16,13 +18,21 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
+        self._asked_at_s = 0.0
 
     def install(self) -> None:
-        """SIGTERM and SIGINT ask; a second one exits at once. For the main thread."""
+        """SIGTERM and SIGINT ask; a second one exits at once. For the main thread.
+
+        One signal often arrives twice within milliseconds, to the process and to its group (from
+        `timeout`, say): that is still one.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        now_s = time.monotonic()
+        if self.asked and now_s - self._asked_at_s > SAME_SIGNAL_S:
+            os.write(2, b"rfdetr-edge: second signal, leaving at once\n")
             os._exit(EXIT_AT_ONCE)
-        self.asked = True
+        if not self.asked:
+            self.asked, self._asked_at_s = True, now_s

@@ -86,7 +86,10 @@ def fetch_weights(
                 _download(url, path, weights.md5, timeout_s)
     except (OSError, ValueError) as error:  # all that requests raises is one of the two
         reason = _why(error, source.hostname or unquote(source.path), timeout_s)
-        remedy = f"try again, or copy {weights.object} (MD5 {weights.md5}) to {path}"
+        remedy = (
+            f"try again, or fetch {OFFICIAL_URL}{weights.object} elsewhere (MD5 {weights.md5})"
+            f" and put it at {path}"
+        )
         if path.is_file():
             remedy += ", where the present file does not have that checksum"
         raise WeightsError(f"cannot get the weights of {model_id}: {reason}; {remedy}") from error

@@ -10,7 +10,7 @@ if [ ! -e $stamp ] || [ pyproject.toml -nt $stamp ] || [ parity/constraints.txt 
     "${PYTHON:-python3}" -m venv $venv
     install="$venv/bin/python -m pip install --quiet --disable-pip-version-check
         --constraint parity/constraints.txt"
-    $install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
+    $install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch torchvision
     $install --editable '.[torch-cpu,parity]'
     touch $stamp
 fi

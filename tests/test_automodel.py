@@ -105,6 +105,11 @@ def test_what_is_no_picture_is_refused(model, image, error, sentence):
         model([image])
 
 
+def test_a_picture_that_could_not_be_read_is_said(model):
+    with pytest.raises(TypeError, match="cannot read a file"):
+        model(None)
+
+
 def test_the_demo_model_by_its_id():
     model = AutoModel.from_pretrained("rfdetr-seg-demo", device="cpu")
     assert model.class_names == ["circle", "square", "triangle", "star", "__background__"]

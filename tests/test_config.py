@@ -106,6 +106,19 @@ def test_folder_instead_of_file(site: Site) -> None:
             "(inside { } and [ ] a value with ${NAME} needs quotes)",
         ),
         ("a: 1\n---\nb: 2\n", "line 2, column 1: not valid YAML: but found another document"),
+        (
+            "cameras:\n- id: a\n  source: shapes:\n",
+            "line 3, column 17: not valid YAML: mapping values are not allowed here "
+            "(a value with a : at its end needs quotes)",
+        ),
+        (
+            "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(
+                f"{new}: &{new} [*{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}]\n"
+                for old, new in zip("abcdefg", "bcdefgh", strict=True)
+            ),
+            "has more than 100000 values",
+        ),
         ("[" * 5000, "nested too deeply"),
     ],
 )

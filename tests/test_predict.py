@@ -62,11 +62,31 @@ def test_video_to_annotated_video_and_a_message_a_frame(video, tmp_path, capsys)
     assert [m["seq"] for m in messages] == [1, 2, 3, 4, 5]
     assert "5/5" in printed.err, "no progress bar"
     capture = cv2.VideoCapture(str(output))
-    frames = 0
-    while capture.read()[0]:
-        frames += 1
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
     capture.release()
-    assert frames == 5
+    assert len(frames) == 5
+    assert frames[0].shape == (360, 640, 3)
+    original = ShapesCamera(7, objects=5, min_size=40).frame(4).image.astype(int)
+    differs = np.abs(frames[4].astype(int) - original).max(-1) > 60
+    assert 0.005 < differs.mean() < 0.3, "the drawing is there, and the picture behind it"
+
+
+def test_a_damaged_video_is_read_to_its_end(video, capsys):
+    content = bytearray(video.read_bytes())
+    at = content.index(b"\xff\xd8", len(content) // 3) + 600  # inside a picture in the middle
+    content[at : at + 2000] = bytes(2000)
+    video.write_bytes(content)
+    assert main(["predict", str(video), *MODEL, "--json"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) >= 4
+
+
+def test_a_full_disk_is_said(video, tmp_path, capsys):
+    output = tmp_path / "out.mkv"
+    output.symlink_to("/dev/full")
+    assert main(["predict", str(video), *MODEL, "--output", str(output)]) == 1
+    assert "out.mkv: cannot be written (no space left on device)" in capsys.readouterr().err
 
 
 def test_labels_from_a_list_and_from_a_file(picture, tmp_path, capsys):
@@ -85,10 +105,13 @@ def test_labels_from_a_list_and_from_a_file(picture, tmp_path, capsys):
     [
         (["missing.png", "--json"], 1, "missing.png: no such file"),
         (["{picture}"], 2, "nothing to do"),
-        (["{text}", "--json"], 1, "is not a picture or video that OpenCV can read"),
+        (["{text}", "--json"], 1, "cannot be read as video"),
+        (["{folder}", "--json"], 1, "is not a file"),
         (["{broken}", "--json"], 1, "is not a picture that OpenCV can read"),
-        (["{picture}", "--output", "{folder}/out.xyz"], 1, "cannot be written as a picture"),
-        (["{picture}", "--output", "{folder}/none/out.png"], 1, "cannot be written"),
+        (["{picture}", "--output", "{folder}/out.xyz"], 2, "must end in one of .bmp, .jpeg"),
+        (["{picture}", "--output", "{folder}/none/out.png"], 2, "none: no such folder"),
+        (["{picture}", "--output", "{picture}"], 2, "would overwrite the source"),
+        (["{text}", "--output", "{folder}/out.jpg"], 2, "must end in one of .avi, .mkv"),
         (["{picture}", "--json", "--labels", "a,b"], 78, "give 5 or 4 labels"),
         (["{picture}", "--json", "--confidence", "2"], 2, "not between 0 and 1"),
         (

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.weights import HOSTED_WEIGHTS, HostedWeights, WeightsError, fetch_weights
+from edge.weights import HOSTED_WEIGHTS, OFFICIAL_URL, HostedWeights, WeightsError, fetch_weights
 
 BODY = bytes(range(256)) * 4096  # 1 MiB: several chunks
 HOSTED = {"tiny": HostedWeights("tiny.pt", "tiny-ft.pth", hashlib.md5(BODY).hexdigest())}
@@ -82,7 +82,8 @@ def failure(mirror: Mirror, cache: Path, timeout_s: float = DEADLINE_S) -> str:
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith("cannot get the weights of tiny: ")
-    assert f"copy tiny-ft.pth (MD5 {HOSTED['tiny'].md5}) to {cache}/weights/tiny.pt" in message
+    by_hand = f"{OFFICIAL_URL}tiny-ft.pth elsewhere (MD5 {HOSTED['tiny'].md5}) and put it at"
+    assert f"{by_hand} {cache}/weights/tiny.pt" in message
     return message
 
 

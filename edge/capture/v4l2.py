@@ -40,6 +40,9 @@ class V4l2Source:
 
     def open(self) -> None:
         self._require_device()
+        cv2.utils.logging.setLogLevel(
+            cv2.utils.logging.LOG_LEVEL_SILENT
+        )  # it prints to stderr on its own; what failed is said by us
         # By path also for an index: OpenCV numbers devices of its own accord when one is missing.
         capture = cv2.VideoCapture(self._path, cv2.CAP_V4L2)
         self._capture = capture

@@ -12,18 +12,32 @@ FIRST_REQUEST_S = 10.0
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it, for `MAX_CONNECTIONS` clients at a time.
 
-    Every connection takes a file descriptor, which cameras and state need too: one more than that
-    is closed at once, and so is one that has not asked for anything after `FIRST_REQUEST_S`.
+    Every connection takes a file descriptor, which cameras and state need too. One that has not
+    asked for anything after `FIRST_REQUEST_S` is closed, and sooner where its place is needed:
+    clients that say nothing cannot keep out one that does.
     """
 
+    made_s = 0.0
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.made_s = self.loop.time()
         if len(self.connections) >= MAX_CONNECTIONS:
-            self.transport: Any = transport
-            transport.abort()
-            return
+            silent = [c for c in self.connections if isinstance(c, BoundedProtocol) and c.is_silent]
+            if not silent:
+                self.transport: Any = transport
+                transport.abort()
+                return
+            oldest = min(silent, key=lambda connection: connection.made_s)
+            self.connections.discard(oldest)
+            oldest.transport.abort()
         super().connection_made(transport)
         self.loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
 
+    @property
+    def is_silent(self) -> bool:
+        """No whole request has come yet."""
+        return self.cycle is None
+
     def _close_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        if self.is_silent and not self.transport.is_closing():
             self.transport.abort()

@@ -7,6 +7,7 @@ import ssl
 log = logging.getLogger(__name__)
 
 _SHORT_S = 10.0  # a connection that ends sooner was probably taken over
+_NO_ANSWER_S = 2.0  # a broker that lets so much time pass before it hangs up has not read us
 _CLASH_AFTER = 3  # short connections in a row
 
 # MQTT 3.1.1 CONNACK return codes, as paho names them (its MQTT 5 wording)
@@ -36,8 +37,12 @@ class ConnectionLog:
         self._client_id = client_id
         self._last_failure = ""
         self._refused = False  # and about to be closed for it
+        self._connecting_at_s = 0.0
         self._connected_at_s: float | None = None
         self._short_in_a_row = 0
+
+    def connecting(self, at_s: float) -> None:
+        self._connecting_at_s = at_s
 
     def connected(self, at_s: float) -> None:
         self._connected_at_s = at_s
@@ -65,7 +70,9 @@ class ConnectionLog:
     def lost(self, at_s: float, reason: str) -> None:
         """The connection ended and we did not ask for it; ``reason`` as paho names it."""
         if self._connected_at_s is None:
-            if not self._refused:
+            if not self._refused and at_s - self._connecting_at_s >= _NO_ANSWER_S:
+                self._failed("accepts connections and does not answer: does it hang?")
+            elif not self._refused:
                 self._failed(
                     "closed the connection before accepting it: does it expect TLS or a client "
                     "certificate (mqtt.tls), or is that another service's port?"

@@ -248,6 +248,7 @@ class Publisher:
             self._connected = False
             self._in_flight.reset()
             client.drop_out_messages()
+        self._connection_log.connecting(self._clock.uptime_s())
 
     def _on_connect(
         self,

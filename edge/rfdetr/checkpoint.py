@@ -244,6 +244,9 @@ def _check(
     fault = find_fault(tensors, expected)
     if fault is not None:
         raise _RefusedError(f"does not fit {variant.name}: {fault}")
+    broken = next((name for name in expected if not tensors[name].isfinite().all()), None)
+    if broken is not None:
+        raise _RefusedError(f"tensor '{broken}' holds numbers that are not finite")
     side = math.isqrt(positions - 1)
     if side * side != positions - 1:
         raise _RefusedError(

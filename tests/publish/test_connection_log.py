@@ -89,3 +89,16 @@ def test_errors_in_words(
 ):
     connection_log.unreachable(error)
     assert part in said.messages[0]
+
+
+def test_a_broker_that_accepts_and_does_not_answer_is_told_from_one_that_hangs_up(
+    connection_log: ConnectionLog, said: Said
+):
+    connection_log.connecting(100.0)
+    connection_log.lost(105.0, "Keep alive timeout")
+    connection_log.connecting(106.0)
+    connection_log.lost(106.1, "Unspecified error")
+    assert [message.split(" at broker:1883 ")[1].split(":")[0] for message in said.messages] == [
+        "accepts connections and does not answer",
+        "closed the connection before accepting it",
+    ]

@@ -87,6 +87,16 @@ def test_missing_and_misshaped_tensors_are_named(
     assert name in refused(path, bare(NANO, counted))
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(
+    path: Path, tensors: dict[str, Tensor], number: float
+) -> None:
+    broken = tensors["class_embed.weight"].clone()
+    broken[3, 5] = number
+    reason = refused(path, bare(NANO, {**tensors, "class_embed.weight": broken}))
+    assert "'class_embed.weight' holds numbers that are not finite" in reason
+
+
 def test_extra_tensor_is_named(path: Path, tensors: dict[str, Tensor]) -> None:
     changed = {**tensors, "segmentation_head.blocks.4.dwconv.bias": torch.zeros(256)}
     message = refused(path, bare(NANO, changed))
