@@ -121,22 +121,22 @@ def test_a_failure_in_a_thread_is_raised_by_run_after_everything_stopped(tmp_pat
 
 
 def test_a_working_thread_is_told_from_one_that_hangs():
-    hang, work = threading.Event(), threading.Event()
-    hanging = threading.Thread(target=hang.wait, daemon=True)
-    hanging.start()
+    stop = threading.Event()
 
     def count() -> None:
-        while not work.is_set():
+        while not stop.is_set():
             sum(range(1000))
 
+    hanging = threading.Thread(target=stop.wait, daemon=True)
     working = threading.Thread(target=count, daemon=True)
-    working.start()
-    before = thread_cpu_ns(hanging.native_id), thread_cpu_ns(working.native_id)
-    deadline = time.monotonic() + 20
-    while thread_cpu_ns(working.native_id) == before[1]:
-        assert time.monotonic() < deadline
-    assert thread_cpu_ns(hanging.native_id) == before[0]
-    work.set()
-    hang.set()
-    working.join()
+    for thread in (hanging, working):
+        thread.start()
+    try:
+        deadline = time.monotonic() + 20
+        while thread_cpu_ns(working.native_id) < 200_000_000:
+            assert time.monotonic() < deadline
+        assert thread_cpu_ns(hanging.native_id) < 20_000_000  # what its start took
+    finally:
+        stop.set()
+        working.join()
     assert thread_cpu_ns(working.native_id) == 0
