@@ -139,4 +139,5 @@ def test_a_working_thread_is_told_from_one_that_hangs():
     finally:
         stop.set()
         working.join()
-    assert thread_cpu_ns(working.native_id) == 0
+    while thread_cpu_ns(working.native_id) > 0:  # the kernel's part of it ends a moment later
+        assert time.monotonic() < deadline
