@@ -76,7 +76,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from edge.daemon import Daemon
 
-    return Daemon(loaded.config, arguments.config, stop).run()
+    try:
+        return Daemon(loaded.config, arguments.config, stop).run()
+    finally:
+        stop.finished()
 
 
 def _demo(_: argparse.Namespace) -> int:
@@ -85,7 +88,10 @@ def _demo(_: argparse.Namespace) -> int:
 
     from edge.demo import run_demo
 
-    return run_demo(stop)
+    try:
+        return run_demo(stop)
+    finally:
+        stop.finished()
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
@@ -104,4 +110,4 @@ def _predict(arguments: argparse.Namespace) -> int:
         return predict(arguments)
     except BrokenPipeError:  # whoever reads the messages has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        return 0

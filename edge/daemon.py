@@ -5,6 +5,7 @@ import math
 import os
 import platform
 import queue
+import resource
 import secrets
 import sys
 import threading
@@ -59,6 +60,15 @@ def thread_cpu_ns(native_id: int | None) -> int:
         return int(Path(f"/proc/self/task/{native_id}/schedstat").read_text().split()[0])
     except OSError:
         return 0
+
+
+def raise_descriptor_limit(wanted: int = 65536) -> None:
+    """As many open files as we may have: a burst of connections must not cost a camera its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Daemon:
@@ -131,6 +141,7 @@ class Daemon:
     # -- main thread, in order --------------------------------------------------------------------
 
     def _startup(self) -> None:
+        raise_descriptor_limit()
         log.info(
             "rfdetr-edge %s, node %s, session %s", __version__, self._config.node, self._session
         )

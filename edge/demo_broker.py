@@ -45,7 +45,8 @@ class DemoBroker:
             import amqtt.broker  # noqa: F401  (late: only the demo pays for it)
         except ImportError as error:
             raise DemoBrokerError(
-                "the demo's MQTT broker is not installed: pip install 'rfdetr-edge[demo]'"
+                "the demo's MQTT broker is not installed: install rfdetr-edge with its demo extra"
+                " (in a clone: pip install '.[demo]')"
             ) from error
         self._thread = threading.Thread(target=self._run, name="demo-broker", daemon=True)
         self._thread.start()

@@ -1,6 +1,7 @@
 """``rfdetr-edge predict``: the model once, on a picture or a video."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -93,6 +94,8 @@ def read_labels(text: str | None) -> Any:
         except UnicodeDecodeError:
             raise UsageError(f"{text}: is not UTF-8 text with one label a line") from None
         return [line.strip() for line in lines if line.strip()]
+    if "," not in text and ("/" in text or Path(text).suffix):
+        raise UsageError(f"{text}: no such file")
     return [label.strip() for label in text.split(",")]
 
 
@@ -125,8 +128,11 @@ class _Runner:
             try:
                 sys.stdout.write(message.decode() + "\n")
                 sys.stdout.flush()
-            except BrokenPipeError:
-                raise  # whoever read it has seen enough
+            except BrokenPipeError:  # whoever read it has seen enough
+                if not draw:
+                    raise
+                self._as_json = False
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             except OSError as error:
                 raise PredictError(f"the messages cannot be written: {error.strerror}") from None
         if not draw:

@@ -29,6 +29,11 @@ class StopRequest:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
+    def finished(self) -> None:
+        """All is stopped and said: a signal that comes now changes nothing any more."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now_s = time.monotonic()
         if self.asked and now_s - self._asked_at_s > SAME_SIGNAL_S:

@@ -11,7 +11,7 @@ import yaml
 
 from edge.capture.camera import CapturesStuck
 from edge.config import load_config
-from edge.daemon import Daemon, thread_cpu_ns
+from edge.daemon import Daemon, raise_descriptor_limit, thread_cpu_ns
 from edge.stop import StopRequest
 from edge.systemd import Notifier
 
@@ -141,3 +141,17 @@ def test_a_working_thread_is_told_from_one_that_hangs():
         working.join()
     while thread_cpu_ns(working.native_id) > 0:  # the kernel's part of it ends a moment later
         assert time.monotonic() < deadline
+
+
+def test_the_descriptor_limit_is_raised_as_far_as_it_may_be():
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+        raise_descriptor_limit(800)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (800, before[1])
+        raise_descriptor_limit(600)  # never lowered
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (800, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

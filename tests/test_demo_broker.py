@@ -76,7 +76,7 @@ def test_stop_disconnects_clients_and_may_be_called_again(caplog: pytest.LogCapt
 def test_missing_amqtt_is_one_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "amqtt", None)
     monkeypatch.setitem(sys.modules, "amqtt.broker", None)
-    with pytest.raises(DemoBrokerError, match=r"pip install 'rfdetr-edge\[demo\]'"):
+    with pytest.raises(DemoBrokerError, match=r"pip install '\.\[demo\]'"):
         DemoBroker().start()
 
 

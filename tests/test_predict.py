@@ -61,11 +61,7 @@ def test_video_to_annotated_video_and_a_message_a_frame(video, tmp_path, capsys)
     assert [m["frame"]["id"] for m in messages] == [0, 1, 2, 3, 4]
     assert [m["seq"] for m in messages] == [1, 2, 3, 4, 5]
     assert "5/5" in printed.err, "no progress bar"
-    capture = cv2.VideoCapture(str(output))
-    frames = []
-    while (read := capture.read())[0]:
-        frames.append(read[1])
-    capture.release()
+    frames = list(frames_of(output))
     assert len(frames) == 5
     assert frames[0].shape == (360, 640, 3)
     original = ShapesCamera(7, objects=5, min_size=40).frame(4).image.astype(int)
@@ -100,6 +96,13 @@ def test_labels_from_a_list_and_from_a_file(picture, tmp_path, capsys):
         assert {seen["label"] for seen in found} <= set(own)
 
 
+def frames_of(path):
+    capture = cv2.VideoCapture(str(path))
+    while (read := capture.read())[0]:
+        yield read[1]
+    capture.release()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
@@ -120,6 +123,8 @@ def test_labels_from_a_list_and_from_a_file(picture, tmp_path, capsys):
             "did you mean 'rfdetr-seg-na",
         ),
         (["{picture}", "--json", "--labels", "{broken}"], 2, "is not UTF-8 text"),
+        (["{picture}", "--json", "--labels", "none.txt"], 2, "none.txt: no such file"),
+        (["{picture}", "--json", "--labels", "a,a,b,c"], 78, "labels has a name twice"),
         (["{picture}", "--json", "--device", "gpu"], 78, "not auto, cpu, cuda or cuda:N"),
     ],
 )
@@ -146,8 +151,12 @@ def test_a_reader_that_has_seen_enough_is_no_error(video):
     import subprocess
     import sys
 
-    command = f"{sys.executable} -m edge predict {video} {' '.join(MODEL)} --json | head -1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    VALIDATOR.validate(json.loads(done.stdout))
+    output = video.with_suffix(".mp4")
+    predict = f"{sys.executable} -m edge predict {video} {' '.join(MODEL)} --json"
+    for command in (predict, f"{predict} --output {output}"):
+        piped = ["bash", "-o", "pipefail", "-c", f"{command} | head -1"]
+        done = subprocess.run(piped, capture_output=True, text=True, check=True)
+        VALIDATOR.validate(json.loads(done.stdout))
+    assert len(list(frames_of(output))) == 5, "the video was cut"
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr

@@ -78,6 +78,8 @@ def name_rows(
         return _coco_rows(rows)
     if isinstance(labels, str):
         raise LabelError(f"labels is {labels!r}: give coco, or a list of names")
+    if labels is not None and len(set(labels)) < len(labels):
+        raise LabelError("labels has a name twice")
     if labels is not None:
         return _named(rows, tuple(labels), checkpoint.offset(rows) or 0, "labels has")
     names = checkpoint.names

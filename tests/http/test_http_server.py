@@ -149,3 +149,19 @@ def test_a_connection_that_asks_for_nothing_is_closed(
             assert silent.recv(1) == b""
         except ConnectionResetError:
             pass
+
+
+def test_idle_keep_alive_connections_give_way_too(serve: Serve) -> None:
+    server = serve()
+    idle = [
+        socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(MAX_CONNECTIONS)
+    ]
+    try:
+        for connection in idle:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            connection.settimeout(10)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        assert httpx.get(server.url + "livez", trust_env=False).status_code == 200
+    finally:
+        for connection in idle:
+            connection.close()
