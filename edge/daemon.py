@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.capture.address import FileAddress
-from edge.capture.camera import MOST_ABANDONED, Camera, CapturesStuck
+from edge.capture.camera import Camera
 from edge.capture.slot import FrameSlots
 from edge.clock import Clock
 from edge.config import CameraSettings, Config
@@ -44,8 +44,15 @@ EVENTS_STOP_S = 1.0
 FLUSH_S, DISCONNECT_S = 5.0, 1.5
 HTTP_STOP_S = 1.0
 EXTEND_START_S = 60
+MOST_ABANDONED = 4  # capture threads that hang, over all cameras
 
 log = logging.getLogger(__name__)
+
+
+class CapturesStuck(Exception):  # noqa: N818 - says what is the matter
+    """So many capture threads hang in calls that do not return that only a new process helps."""
+
+    exit_code = 1
 
 
 def max_age_s(camera: CameraSettings) -> float:

@@ -81,7 +81,7 @@ class DaemonHealth:
             model=self._model,
             uptime_s=now_s - self._started_s,
             mqtt_connected=self._mqtt_connected(),
-            inference_fps=sum(rate.per_second(now_s) for rate in self._rates.values()),
+            inference_fps=self._inference_fps(now_s),
         )
 
     def status_line(self) -> str:
@@ -91,5 +91,9 @@ class DaemonHealth:
         now_s = self._clock.uptime_s()
         up = sum(camera.state(now_s) == "online" for camera in self._cameras)
         broker = "connected" if self._mqtt_connected() else "away"
-        fps = sum(rate.per_second(now_s) for rate in self._rates.values())
+        fps = self._inference_fps(now_s)
         return f"cameras {up}/{len(self._cameras)} up, {fps:.1f} frames/s, broker {broker}"
+
+    def _inference_fps(self, now_s: float) -> float:
+        """Over all cameras."""
+        return sum(rate.per_second(now_s) for rate in self._rates.values())

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from edge.capture.camera import CapturesStuck
 from edge.config import load_config
-from edge.daemon import Daemon, raise_descriptor_limit, thread_cpu_ns
+from edge.daemon import CapturesStuck, Daemon, raise_descriptor_limit, thread_cpu_ns
 from edge.stop import StopRequest
 from edge.systemd import Notifier
 

@@ -33,15 +33,8 @@ LOG = logging.getLogger(__name__)
 ONLINE_S = 5.0  # a camera is online while its last frame is not older
 STUCK_S = 30.0  # a call into a source that takes longer never returns, as far as we care
 STEADY_S = 10.0  # frames for this long make the next failure a first one again
-MOST_ABANDONED = 4
 
 Opener = Callable[[CameraSettings, int, Wait], Source]
-
-
-class CapturesStuck(Exception):  # noqa: N818 - says what is the matter
-    """So many capture threads hang in calls that do not return that only a new process helps."""
-
-    exit_code = 1
 
 
 class _Replaced(Exception):  # noqa: N818
@@ -153,8 +146,8 @@ class Camera:
         """Replace a capture thread that hangs; call it every second or so.
 
         The old thread is left alone with its source: a source that is released while another
-        thread is inside it crashes the process. After `MOST_ABANDONED` of them only a new process
-        helps: the caller counts ``abandoned`` over its cameras.
+        thread is inside it crashes the process. After a few of them only a new process helps:
+        the caller counts ``abandoned`` over its cameras.
         """
         tenure = self._tenure
         if tenure is None or tenure.stop.is_set():
