@@ -192,7 +192,7 @@ class Daemon:
         if self._turns_at_end is None:
             self._turns_at_end = self._loop.turns
         # One turn may have been under way, with the last frame; the next one began without.
-        return self._loop.turns >= self._turns_at_end + 2
+        return self._loop.turns >= self._turns_at_end + 2 and not self._loop.in_flight
 
     def _supervise_cameras(self) -> None:
         for camera in self._cameras:

@@ -9,6 +9,7 @@ import numpy as np
 from edge.config import Config, ConfigError
 from edge.inference.device import choose_device, choose_precision
 from edge.inference.engine import Engine
+from edge.inference.host_memory import keep_freed_memory
 from edge.inference.thresholds import row_thresholds, unknown_label
 from edge.model_source import DEMO_ID, open_checkpoint
 from edge.rfdetr.checkpoint import Checkpoint, build_model
@@ -58,6 +59,7 @@ def load_model(config: Config, config_file: str) -> LoadedModel:
         settings.resize,
         settings.max_detections,
     )
+    keep_freed_memory()
     engine.warm_up()
     log.info(
         "model %s, %d px, %d labels, on %s in %s",

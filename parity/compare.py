@@ -24,7 +24,8 @@ from rfdetr.models.postprocess import PostProcess
 from torch import Tensor
 
 from edge.automodel import AutoModel
-from edge.inference.postprocess import frame_scale, select
+from edge.inference.postprocess import select
+from edge.inference.preprocess import frame_scale, frame_table
 from edge.masks import full_masks
 from edge.rfdetr.checkpoint import build_model, load_checkpoint
 from edge.rfdetr.model import Output
@@ -89,7 +90,9 @@ def compare(case: str) -> Row:
         checkpoint = load_checkpoint(path, model_id)
 
     x = network_input(rgb, resolution)
-    output: Output = build_model(checkpoint)(x)
+    network = build_model(checkpoint)
+    output: Output = network(x)
+    our_masks = network.masks(output.states, output.pixels)
     expected = official.forward(theirs, x)
     masks = expected["pred_masks"]
     queries = OFFICIAL[model_id].queries
@@ -104,9 +107,9 @@ def compare(case: str) -> Row:
         resolution,
         farthest(output.logits, expected["pred_logits"]),
         farthest(output.boxes, expected["pred_boxes"]),
-        farthest(output.masks, masks),
+        farthest(our_masks, masks),
         float(masks.abs().max()),
-        float(((output.masks > 0) == (masks > 0)).double().mean()),
+        float(((our_masks > 0) == (masks > 0)).double().mean()),
         same_post_processing(expected, rgb.shape[:2], queries),
         len(wanted),
         same,
@@ -119,15 +122,16 @@ def compare(case: str) -> Row:
 def same_post_processing(outputs: dict[str, Tensor], size: tuple[int, int], count: int) -> bool:
     """Scores, rows and full-resolution masks bit for bit, boxes to a thousandth of a pixel."""
     wanted = PostProcess(count)(outputs, torch.tensor([size]), score_threshold=0.5)[0]
-    raw = Output(*(outputs[f"pred_{name}"] for name in ("logits", "boxes", "masks")))
-    found = select(raw, frame_scale(*size, torch.device("cpu")), count)
-    kept = found.score > 0.5
+    logits, boxes, masks = (outputs[f"pred_{name}"][0] for name in ("logits", "boxes", "masks"))
+    scale = frame_scale(frame_table(*size, 24))
+    found = select(logits, boxes, scale, torch.full(logits.shape[1:], 0.5), count)
+    kept = found.kept
     return (
         torch.equal(found.score[kept], wanted["scores"])
         and torch.equal(found.row[kept], wanted["labels"])
         and farthest(found.box[kept], wanted["boxes"]) < 1e-3
         and np.array_equal(
-            full_masks(found.mask_logits[kept].numpy(), size), wanted["masks"][:, 0].numpy()
+            full_masks(masks[found.query[kept]].numpy(), size), wanted["masks"][:, 0].numpy()
         )
     )
 

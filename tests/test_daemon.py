@@ -82,14 +82,14 @@ def test_the_last_frame_of_a_file_is_waited_for_however_long_it_takes(tmp_path, 
         writer.write(np.full((48, 64, 3), shade, np.uint8))
     writer.release()
     daemon, _ = make_daemon(tmp_path, {"id": "clip", "source": "file:clip.avi?pace=none"})
-    infer = Engine.infer
+    submit = Engine.submit
 
-    def slow_infer(engine: Engine, image: Any) -> Any:
+    def slow_submit(engine: Engine, image: Any) -> None:
         if image.shape == (48, 64, 3):  # longer than the main thread's tick
             threading.Event().wait(1.2)
-        return infer(engine, image)
+        submit(engine, image)
 
-    monkeypatch.setattr(Engine, "infer", slow_infer)
+    monkeypatch.setattr(Engine, "submit", slow_submit)
     assert daemon.run() == 0
     counted = books(daemon, "clip")
     assert (counted["captured"], counted["inferred"]) == (3, 3)

@@ -1,16 +1,16 @@
 """The engine: the network on its device, with every buffer it needs, from a frame to detections."""
 
-import time
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from edge.detections import Detections
 from edge.frame import Image
-from edge.inference.postprocess import Selected, frame_scale, select
-from edge.inference.preprocess import Preprocess
+from edge.inference.cpu_pipeline import CpuPipeline
+from edge.inference.cuda_pipeline import CudaPipeline
+from edge.inference.frame_pass import FramePass
 from edge.inference.stage_times import StageTimes
 from edge.rfdetr.model import RFDETRSeg
 
@@ -18,12 +18,25 @@ LARGEST_EXPECTED = (1080, 1920)  # frames up to this size need no new buffers
 WARM_UP_TURNS = 3
 
 
+class Pipeline(Protocol):
+    """Takes up to ``depth`` frames before a result is asked for; results come in their order."""
+
+    depth: int
+
+    @property
+    def in_flight(self) -> int: ...
+
+    def submit(self, image: Image) -> None: ...
+
+    def harvest(self) -> tuple[Detections, StageTimes]: ...
+
+
 class Engine:
-    """Owns the device: the only place that touches CUDA. Used by one thread, the one that built it.
+    """Owns the device: the only place that touches it. Used by one thread, the one that built it.
 
     ``threshold`` float32 [rows]: a detection of class row r is kept where its score > threshold[r].
-    On CUDA everything runs on a stream of its own; one frame goes up from a pinned buffer, one
-    fixed-size result comes back into another, and one event is waited for.
+    Up to ``depth`` frames may be in flight (two on CUDA), so that the device has its next frame
+    before it has finished this one.
     """
 
     def __init__(
@@ -36,18 +49,27 @@ class Engine:
         max_detections: int = 100,
     ) -> None:
         model.set_precision(precision)
-        self.model = model.to(device)
+        self.model = model
         self.device, self.precision = device, precision
         self.resolution = model.resolution
-        self.max_detections = max_detections
-        self._threshold = threshold
-        self._preprocess = Preprocess(model.resolution, resize, device)
-        self._input = torch.zeros(1, 3, model.resolution, model.resolution, device=device)
-        self._cuda: _CudaBuffers | None = None
+        self._threshold = self._in_use = threshold
+        self._pass = FramePass(model, resize, torch.from_numpy(threshold), max_detections)
+        self._pass.to(device)
+        self._pipeline: Pipeline
         if device.type == "cuda":
-            self._cuda = _CudaBuffers(device)
-            # All that was built so far was on the default stream, which ours does not wait for.
-            torch.cuda.synchronize(device)
+            self._pipeline = CudaPipeline(self._pass, device, LARGEST_EXPECTED)
+        else:
+            self._pipeline = CpuPipeline(self._pass)
+
+    @property
+    def depth(self) -> int:
+        """The most frames that may be in flight."""
+        return self._pipeline.depth
+
+    @property
+    def in_flight(self) -> int:
+        """The number of frames that were submitted and not harvested yet."""
+        return self._pipeline.in_flight
 
     def warm_up(self) -> None:
         """Run the whole way a few times, so that the first real frame is not the slow one."""
@@ -55,84 +77,28 @@ class Engine:
         for _ in range(WARM_UP_TURNS):
             self.infer(image)
 
-    @torch.inference_mode()
+    def submit(self, image: Image) -> None:
+        """Begin with ``image``, contiguous uint8 BGR [H, W, 3]; not with ``depth`` in flight."""
+        self._pipeline.submit(image)
+
+    def harvest(self) -> tuple[Detections, StageTimes]:
+        """Wait for the oldest frame in flight → its detections, and where the time went."""
+        return self._pipeline.harvest()
+
     def infer(
         self, image: Image, threshold: npt.NDArray[np.float32] | None = None
     ) -> tuple[Detections, StageTimes]:
-        """``image`` uint8 BGR [H, W, 3] → its detections, and where the time went."""
-        size = image.shape[0], image.shape[1]
-        if self._cuda is not None:
-            selected, times = self._on_cuda(image, self._cuda)
-        else:
-            selected, times = self._on_cpu(image)
-        score, row, box, mask_logits = (tensor.numpy() for tensor in selected)
-        keep = score > (self._threshold if threshold is None else threshold)[row]
-        # Indexing copies, so that nothing handed over lives in a buffer of ours.
-        kept = Detections(score[keep], row[keep], box[keep], mask_logits[keep], size)
-        return kept, times
+        """One frame from end to end, with nothing else in flight; ``threshold`` instead of the
+        engine's own for this frame.
+        """
+        assert not self.in_flight, "frames are in flight"
+        self._use(self._threshold if threshold is None else threshold)
+        self.submit(image)
+        return self.harvest()
 
-    def _on_cpu(self, image: Image) -> tuple[Selected, StageTimes]:
-        start = time.perf_counter()
-        self._preprocess(torch.from_numpy(image), out=self._input)
-        preprocessed = time.perf_counter()
-        output = self.model(self._input)
-        forwarded = time.perf_counter()
-        selected = select(output, frame_scale(*image.shape[:2], self.device), self.max_detections)
-        end = time.perf_counter()
-        return selected, StageTimes(preprocessed - start, forwarded - preprocessed, end - forwarded)
-
-    def _on_cuda(self, image: Image, cuda: "_CudaBuffers") -> tuple[Selected, StageTimes]:
-        with torch.cuda.stream(cuda.stream):
-            cuda.marks[0].record(cuda.stream)
-            frame = cuda.upload(image)
-            self._preprocess(frame, out=self._input)
-            cuda.marks[1].record(cuda.stream)
-            output = self.model(self._input)
-            cuda.marks[2].record(cuda.stream)
-            selected = select(
-                output, frame_scale(*image.shape[:2], self.device), self.max_detections
-            )
-            fetched = cuda.fetch(selected)
-            cuda.marks[3].record(cuda.stream)
-        cuda.marks[3].synchronize()  # the one wait of a frame; it sleeps and releases the GIL
-        seconds = [
-            a.elapsed_time(b) / 1000 for a, b in zip(cuda.marks, cuda.marks[1:], strict=False)
-        ]
-        return fetched, StageTimes(*seconds)
-
-
-class _CudaBuffers:
-    """Stream, events and staging memory of one engine. Buffers only ever grow."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.stream = torch.cuda.Stream(device)
-        self.marks = [torch.cuda.Event(enable_timing=True, blocking=True) for _ in range(4)]
-        height, width = LARGEST_EXPECTED
-        self._allocate(height * width * 3)
-        self._results: Selected | None = None
-
-    def _allocate(self, size: int) -> None:
-        self._pinned = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-        self._on_device = torch.empty(size, dtype=torch.uint8, device=self.device)
-
-    def upload(self, image: Image) -> Tensor:
-        """Start the copy of ``image`` to the device → uint8 [H, W, 3] there."""
-        if image.size > self._pinned.numel():
-            self.stream.synchronize()  # nothing may still read the buffers that go
-            self._allocate(image.size)
-        pinned = self._pinned[: image.size]
-        np.copyto(pinned.numpy().reshape(image.shape), image)
-        frame = self._on_device[: image.size]
-        frame.copy_(pinned, non_blocking=True)
-        return frame.view(image.shape)
-
-    def fetch(self, selected: Selected) -> Selected:
-        """Start the copies of the results to pinned memory; valid after the stream's last mark."""
-        if self._results is None:
-            self._results = Selected(
-                *(torch.empty(t.shape, dtype=t.dtype, pin_memory=True) for t in selected)
-            )
-        for target, tensor in zip(self._results, selected, strict=True):
-            target.copy_(tensor, non_blocking=True)
-        return self._results
+    def _use(self, threshold: npt.NDArray[np.float32]) -> None:
+        if not np.array_equal(threshold, self._in_use):
+            self._pass.threshold.copy_(torch.from_numpy(threshold))
+            if self.device.type == "cuda":  # the copy is on another stream than the frames
+                torch.cuda.synchronize(self.device)
+            self._in_use = threshold.copy()

@@ -3,7 +3,9 @@
 import logging
 import queue
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,9 +32,14 @@ class Inferred:
 
 
 class Infers(Protocol):
-    """What the loop needs of an engine."""
+    """What the loop needs of an engine: up to ``depth`` frames in flight, harvested in order."""
 
-    def infer(self, image: Image) -> tuple[Detections, StageTimes]: ...
+    @property
+    def depth(self) -> int: ...
+
+    def submit(self, image: Image) -> None: ...
+
+    def harvest(self) -> tuple[Detections, StageTimes]: ...
 
 
 class TakesFrames(Protocol):
@@ -44,9 +51,11 @@ class TakesFrames(Protocol):
 class InferenceLoop:
     """Runs in the thread that built the engine; ``results`` is read by the events thread.
 
-    A frame older than its camera's ``max_age_s`` is dropped and counted, never inferred. ``turns``
-    counts every turn, empty ones too, and ``turned_uptime_s`` is when the last one ended: heartbeat
-    and watchdog, in other threads, go by them.
+    While the device works on one frame, the next one is taken and submitted; a result is waited for
+    where the device has enough to do, or where no frame waits. A frame older than its camera's
+    ``max_age_s`` is dropped and counted, never inferred. ``turns`` counts every turn, empty ones
+    too, and ``turned_uptime_s`` is when the last one ended: heartbeat and watchdog, in other
+    threads, go by them.
     """
 
     def __init__(
@@ -59,36 +68,62 @@ class InferenceLoop:
     ) -> None:
         self._frames, self._results = frames, results
         self._max_age_s, self._metrics, self._clock = max_age_s, metrics, clock
+        self._in_flight: deque[tuple[Frame, float]] = deque()  # with when they were submitted
         self.turns = 0
         self.turned_uptime_s = clock.uptime_s()
 
+    @property
+    def in_flight(self) -> int:
+        """The number of frames that the engine has and that are not handed on yet."""
+        return len(self._in_flight)
+
     def run(self, engine: Infers, stop: threading.Event) -> None:
-        """Turn until ``stop``; the frame in hand is finished and handed on."""
+        """Turn until ``stop``; the frames in flight are finished and handed on."""
         self.turned_uptime_s = self._clock.uptime_s()  # loading before it was no turn
-        while not stop.is_set():
+        while not stop.is_set() or self._in_flight:
             self.turn(engine, stop)
             self.turns += 1
             self.turned_uptime_s = self._clock.uptime_s()
 
     def turn(self, engine: Infers, stop: threading.Event) -> None:
-        frame = self._frames.take(TURN_S)
-        if frame is None:
-            return
-        started = self._clock.uptime_s()
-        age_s = started - frame.captured_at.uptime_s
+        frame = None if stop.is_set() else self._frames.take(0 if self._in_flight else TURN_S)
+        if frame is not None and self._fresh(frame):
+            self._submit(engine, frame)
+        if self._in_flight and (frame is None or len(self._in_flight) == engine.depth):
+            self._harvest(engine, stop)
+
+    def _fresh(self, frame: Frame) -> bool:
+        age_s = self._clock.uptime_s() - frame.captured_at.uptime_s
         if age_s > self._max_age_s[frame.camera]:
             self._metrics.frames_dropped.labels(frame.camera, "stale").inc()
-            return
+            return False
         self._metrics.frame_age.labels(frame.camera).observe(max(age_s, 0.0))
-        try:
-            detections, times = engine.infer(frame.image)
-        except BaseException:
-            self._metrics.frames_dropped.labels(frame.camera, "error").inc()
-            raise
+        return True
+
+    def _submit(self, engine: Infers, frame: Frame) -> None:
+        self._in_flight.append((frame, self._clock.uptime_s()))
+        with self._counting_losses():
+            engine.submit(frame.image)
+
+    def _harvest(self, engine: Infers, stop: threading.Event) -> None:
+        with self._counting_losses():
+            detections, times = engine.harvest()
+        frame, started = self._in_flight.popleft()
         self._metrics.frames_inferred.labels(frame.camera).inc()
         for stage, seconds in times._asdict().items():
             self._metrics.stage.labels(stage).observe(seconds)
         self._hand_on(Inferred(frame, detections, started, sum(times)), stop)
+
+    @contextmanager
+    def _counting_losses(self) -> Iterator[None]:
+        """What an engine that fails had in hand is lost, and counted."""
+        try:
+            yield
+        except BaseException:
+            while self._in_flight:
+                frame, _ = self._in_flight.popleft()
+                self._metrics.frames_dropped.labels(frame.camera, "error").inc()
+            raise
 
     def _hand_on(self, inferred: Inferred, stop: threading.Event) -> None:
         """The queue holds one: a slow events thread slows the loop, it loses no inferred frame.

@@ -135,9 +135,9 @@ def convert(tensors: dict[str, Tensor], variant: Variant, resolution: int) -> di
     bias = source["segmentation_head.query_features_proj.bias"].double()
     pixels = source["segmentation_head.spatial_features_proj.weight"].flatten(1).double()
     pixels_bias = source["segmentation_head.spatial_features_proj.bias"].double()
-    fold = torch.cat([pixels.T, pixels_bias[None]])  # [C + 1, C]: q → (W^T q, b . q)
-    folded_bias = fold @ bias
-    folded_bias[-1] += source["segmentation_head.bias"].double()[0]
-    out["segmentation.query_projection.weight"] = (fold @ weight).float()
-    out["segmentation.query_projection.bias"] = folded_bias.float()
+    out["segmentation.query_projection.weight"] = (pixels.T @ weight).float()
+    out["segmentation.query_projection.bias"] = (pixels.T @ bias).float()
+    out["segmentation.query_bias.weight"] = (pixels_bias @ weight)[None].float()
+    official_bias = source["segmentation_head.bias"].double()
+    out["segmentation.query_bias.bias"] = (pixels_bias @ bias + official_bias).float()
     return out

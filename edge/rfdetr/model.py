@@ -13,13 +13,15 @@ from edge.rfdetr.variants import Variant
 
 
 class Output(NamedTuple):
-    """Float32: ``logits`` [B, Q, rows]; ``boxes`` [B, Q, 4] cxcywh in 0..1, not clamped;
-    ``masks`` [B, Q, m, m] logits, m = resolution / 4.
+    """Float32 ``logits`` [B, Q, rows] and ``boxes`` [B, Q, 4] cxcywh in 0..1, not clamped. In the
+    network's precision ``states`` [B, Q, C] and ``pixels`` [B, C, m * m], m = resolution / 4:
+    ``RFDETRSeg.masks`` makes masks of them, only of those queries that are wanted.
     """
 
     logits: Tensor
     boxes: Tensor
-    masks: Tensor
+    states: Tensor
+    pixels: Tensor
 
 
 class RFDETRSeg(nn.Module):
@@ -55,8 +57,12 @@ class RFDETRSeg(nn.Module):
         """``x`` [B, 3, R, R] float32, RGB normalised with ImageNet's mean and deviation."""
         memory = self.projector(self.backbone(x.to(self.dtype)))  # [B, g, g, C]
         reference = self.selection(memory.flatten(1, 2))  # [B, Q, 4]
-        queries = self.decoder(memory, reference)  # [B, Q, C]
-        masks = self.segmentation(memory, queries)  # [B, Q, m, m]
-        states = queries.float()
-        boxes = move_box(reference, self.box_head(states))
-        return Output(self.class_head(states), boxes, masks.float())
+        states = self.decoder(memory, reference)  # [B, Q, C]
+        exact = states.float()
+        boxes = move_box(reference, self.box_head(exact))
+        return Output(self.class_head(exact), boxes, states, self.segmentation.pixels(memory))
+
+    def masks(self, states: Tensor, pixels: Tensor) -> Tensor:
+        """Mask logits [B, K, m, m] of the queries with ``states`` [B, K, C], in their precision."""
+        masks: Tensor = self.segmentation.masks(states, pixels)
+        return masks

@@ -30,23 +30,27 @@ class SegmentationHead(nn.Module):
         hidden = variant.hidden
         self.side = resolution // variant.mask_stride
         self.blocks = nn.ModuleList(SpatialBlock(hidden) for _ in range(variant.decoder_layers))
-        self.query_norm = nn.LayerNorm(hidden)
+        self.query_norm = nn.LayerNorm(hidden, eps=1e-6)
         self.query_fc1 = nn.Linear(hidden, 4 * hidden)
         self.query_fc2 = nn.Linear(4 * hidden, hidden)
         # The official 1x1 projection of the pixels, folded into the queries' side at load:
-        # (W s + b) . q = s . (W^T q) + b . q. The last output is b . q + bias.
-        self.query_projection = nn.Linear(hidden, hidden + 1)
+        # (W s + b) . q = s . (W^T q) + b . q.
+        self.query_projection = nn.Linear(hidden, hidden)
+        self.query_bias = nn.Linear(hidden, 1)  # b . q + the official bias
 
-    def forward(self, memory: Tensor, queries: Tensor) -> Tensor:
-        """``memory`` [B, g, g, C], ``queries`` [B, Q, C] → mask logits [B, Q, m, m]."""
+    def pixels(self, memory: Tensor) -> Tensor:
+        """``memory`` [B, g, g, C] → what every mask of the picture is made of, [B, C, m * m]."""
         m = self.side
         spatial = F.interpolate(
             memory.permute(0, 3, 1, 2), size=(m, m), mode="bilinear", align_corners=False
         )
         for block in self.blocks:
             spatial = block(spatial)
-        q = queries + self.query_fc2(F.gelu(self.query_fc1(self.query_norm(queries))))
-        q = self.query_projection(q)
-        masks = q[..., :-1] @ spatial.flatten(2) + q[..., -1:]
-        out: Tensor = masks.view(*queries.shape[:2], m, m)
+        return spatial.flatten(2)
+
+    def masks(self, states: Tensor, pixels: Tensor) -> Tensor:
+        """Query states [B, K, C] of the queries asked for → mask logits [B, K, m, m]."""
+        q = states + self.query_fc2(F.gelu(self.query_fc1(self.query_norm(states))))
+        masks = self.query_projection(q) @ pixels + self.query_bias(q)
+        out: Tensor = masks.view(*states.shape[:2], self.side, self.side)
         return out

@@ -26,14 +26,21 @@ NOTHING = Detections(
 class FakeEngine:
     """Finds nothing; ``seen`` are the frames' first pixels, ``fails`` what it raises instead."""
 
-    def __init__(self, fails: Exception | None = None) -> None:
+    def __init__(self, fails: Exception | None = None, depth: int = 1) -> None:
         self.seen: list[int] = []
+        self.depth, self.in_flight = depth, 0
         self._fails = fails
 
-    def infer(self, image):
+    def submit(self, image):
+        assert self.in_flight < self.depth
+        self.in_flight += 1
+        self.seen.append(int(image[0, 0, 0]))
+
+    def harvest(self):
+        assert self.in_flight
         if self._fails is not None:
             raise self._fails
-        self.seen.append(int(image[0, 0, 0]))
+        self.in_flight -= 1
         return NOTHING, StageTimes(0.001, 0.01, 0.002)
 
 
@@ -153,3 +160,67 @@ def test_the_time_before_the_first_turn_is_no_stall():
     stop.set()
     bench.loop.run(FakeEngine(), stop)
     assert bench.loop.turned_uptime_s == 400.0
+
+
+class TestWithTwoFramesInFlight:
+    def test_the_next_frame_is_submitted_before_the_first_result_is_waited_for(self):
+        bench, engine = Bench(), FakeEngine(depth=2)
+        bench.frame("a", 1)
+        bench.frame("b", 2)
+        bench.turn(engine)
+        assert (engine.seen, bench.results.qsize()) == ([1], 0)
+        bench.turn(engine)
+        assert (engine.seen, bench.results.qsize()) == ([1, 2], 1)
+        bench.frame("a", 3)
+        bench.turn(engine)
+        assert (engine.seen, bench.results.qsize()) == ([1, 2, 3], 2)
+        assert bench.loop.in_flight == 1
+
+    def test_a_result_is_handed_on_at_once_where_no_frame_waits(self):
+        bench, engine = Bench(), FakeEngine(depth=2)
+        bench.frame("a", 1)
+        bench.turn(engine)
+        bench.turn(engine)
+        assert bench.results.get_nowait().frame.id == 1
+        assert bench.loop.in_flight == 0
+
+    def test_results_belong_to_their_frames(self):
+        bench, engine = Bench(), FakeEngine(depth=2)
+        for number in range(6):
+            bench.frame("ab"[number % 2], number, age_s=number / 100)
+            bench.turn(engine)
+        bench.turn(engine)
+        handed_on = [bench.results.get_nowait() for _ in range(6)]
+        assert [inferred.frame.id for inferred in handed_on] == list(range(6))
+        assert bench.count("frames_inferred_total", camera="a") == 3
+
+    def test_a_stale_frame_does_not_hold_up_the_one_in_flight(self):
+        bench, engine = Bench(), FakeEngine(depth=2)
+        bench.frame("a", 1)
+        bench.turn(engine)
+        bench.frame("a", 2, age_s=1)
+        bench.turn(engine)
+        bench.turn(engine)
+        assert bench.results.get_nowait().frame.id == 1
+        assert bench.count("frames_dropped_total", camera="a", reason="stale") == 1
+
+    def test_what_is_in_flight_is_finished_when_told_to_stop(self):
+        bench, engine = Bench(), FakeEngine(depth=2)
+        for camera, number in (("a", 1), ("b", 2)):
+            bench.frame(camera, number)
+        bench.turn(engine)
+        stop = threading.Event()
+        stop.set()
+        bench.loop.run(engine, stop)
+        assert bench.results.get_nowait().frame.id == 1
+        assert engine.seen == [1], "took a frame after it was told to stop"
+
+    def test_frames_that_a_broken_engine_had_are_counted(self):
+        bench, engine = Bench(), FakeEngine(RuntimeError("device lost"), depth=2)
+        bench.frame("a", 1)
+        bench.turn(engine)
+        bench.frame("b", 2)
+        with pytest.raises(RuntimeError, match="device lost"):
+            bench.turn(engine)
+        assert bench.count("frames_dropped_total", camera="a", reason="error") == 1
+        assert bench.count("frames_dropped_total", camera="b", reason="error") == 1

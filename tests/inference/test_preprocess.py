@@ -5,9 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from edge.inference.preprocess import DEVIATION, MEAN, Preprocess
-
-CPU = torch.device("cpu")
+from edge.inference.preprocess import DEVIATION, MEAN, Preprocess, frame_table
 
 
 def official(frame: np.ndarray, resolution: int, antialias: bool) -> torch.Tensor:
@@ -20,9 +18,9 @@ def official(frame: np.ndarray, resolution: int, antialias: bool) -> torch.Tenso
 
 
 def ours(frame: np.ndarray, resolution: int, resize: str) -> torch.Tensor:
-    out = torch.full((1, 3, resolution, resolution), torch.nan)
-    Preprocess(resolution, resize, CPU)(torch.from_numpy(frame), out)
-    return out
+    size = frame.shape[:2]
+    table = frame_table(*size, resolution)
+    return Preprocess(resolution, resize)(torch.from_numpy(frame).view(-1, 3), table, size)
 
 
 @pytest.mark.parametrize("resize", ["plain", "antialias"])
@@ -46,3 +44,13 @@ def test_blue_is_not_red():
     channels = ours(blue, 24, "plain")[0].mean((1, 2))
     assert channels[2] > 2
     assert channels[0] < 0
+
+
+@pytest.mark.parametrize("resize", ["plain", "antialias"])
+def test_what_lies_behind_the_frame_is_not_read(resize):
+    """A buffer for large frames holds a smaller one, and behind it the rest of one before it."""
+    frame = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    pixels = torch.full((9000, 3), 255, dtype=torch.uint8)
+    pixels[: 48 * 64] = torch.from_numpy(frame).view(-1, 3)
+    made = Preprocess(24, resize)(pixels, frame_table(48, 64, 24), (48, 64))
+    assert torch.equal(made, ours(frame, 24, resize))
