@@ -5,9 +5,10 @@ import logging
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from edge.config import Config, ConfigError
-from edge.inference.device import choose_device, choose_precision
+from edge.inference.device import choose_device, choose_precision, speed_up
 from edge.inference.engine import Engine
 from edge.inference.host_memory import keep_freed_memory
 from edge.inference.thresholds import row_thresholds, unknown_label
@@ -31,6 +32,12 @@ def load_model(config: Config, config_file: str) -> LoadedModel:
     settings = config.model
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
+    if device.type == "cpu" and precision != torch.float32 and (gain := speed_up(precision)) < 1:
+        log.warning(
+            "this CPU multiplies %s %.1f times slower than fp32: better leave model.precision out",
+            settings.precision,
+            1 / gain,
+        )
     source = settings.path or settings.id or DEMO_ID
     checkpoint = open_checkpoint(source, settings.type, settings.labels, config.cache_dir)
     names = checkpoint.names

@@ -47,6 +47,23 @@ def test_a_cuda_build_that_finds_no_device_is_worth_another_start(wanted, monkey
         choose_device("auto", on_jetson=True)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PYTORCH_CUDA_ALLOC_CONF", "max_split_size_mb:64,expandable_segments:True"),
+        ("PYTORCH_ALLOC_CONF", "backend: cudaMallocAsync"),
+    ],
+)
+def test_allocators_that_fail_on_a_jetson_are_refused_there_alone(variable, value, monkeypatch):
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(DeviceRefusedError, match=f"{variable} has .* on a Jetson"):
+        choose_device("auto", on_jetson=True)
+    assert choose_device("auto", on_jetson=False) == torch.device("cuda:0")
+    assert choose_device("cpu", on_jetson=True) == torch.device("cpu")
+
+
 def test_precision():
     assert choose_precision("auto", torch.device("cpu")) == torch.float32
     assert choose_precision("auto", torch.device("cuda:0")) == torch.float16
