@@ -1,10 +1,11 @@
 """Frames through a GPU: two slots of static buffers, a captured graph each, one wait a frame.
 
-A frame goes up once, on a stream for copies, while the one before it is still being computed. All
-computing is one CUDA graph on a second stream, followed by the copy of the result, of fixed size.
-Only ``harvest`` waits, for one event, asleep and without the GIL.
+A frame goes up once, on a stream of its own, while the one before it is still being computed. All
+computing is one CUDA graph on a second stream; its result, of fixed size, comes down on a third.
+Only ``harvest`` waits, for one event, asleep and without the GIL. The rules behind it: docs/gpu.md.
 """
 
+import gc
 import logging
 import threading
 from collections import deque
@@ -28,7 +29,6 @@ Size = tuple[int, int]  # height, width
 EAGER_TURNS = 3  # before a capture: libraries set themselves up, cuDNN chooses its kernels
 # An antialiased resize has its frame's size in its shapes: one graph for each, up to these many.
 MOST_GRAPHS = 4
-CLOSE = 1e-2  # a replay that is farther from the eager result than this is not used
 
 _capturing = threading.Lock()  # a process can capture one graph at a time
 
@@ -69,13 +69,18 @@ class CudaPipeline:
     depth = 2
 
     def __init__(self, frame_pass: FramePass, device: torch.device, largest: Size) -> None:
+        # Pinned memory and captures go by the thread's current device.
+        torch.cuda.set_device(device)
+        # NVIDIA's containers ask for TF32, in which the query selection would swap its slots.
+        torch.set_float32_matmul_precision("highest")
         self._pass, self._device = frame_pass, device
         # Convolutions as cuDNN wants them; else every replay would bring their weights in order.
         for weight in frame_pass.parameters():
             if weight.dim() == 4:
                 weight.data = weight.data.to(memory_format=torch.channels_last)
-        self._copies = torch.cuda.Stream(device)
+        self._uploads = torch.cuda.Stream(device)
         self._compute = torch.cuda.Stream(device)
+        self._downloads = torch.cuda.Stream(device)
         self._largest, self._capacity = largest, largest[0] * largest[1]
         self._slots = [_Slot(frame_pass, device, self._capacity) for _ in range(self.depth)]
         self._free = deque(self._slots)
@@ -105,24 +110,26 @@ class CudaPipeline:
         np.copyto(slot.host_pixels[:count].numpy(), image.reshape(-1, 3))
         slot.host_table.copy_(frame_table(*size, self._pass.model.resolution))
         slot.size = size
-        with torch.cuda.stream(self._copies):
-            slot.begun.record(self._copies)
+        with torch.cuda.stream(self._uploads):
+            slot.begun.record(self._uploads)
             slot.pixels[:count].copy_(slot.host_pixels[:count], non_blocking=True)
             slot.table.copy_(slot.host_table, non_blocking=True)
-            slot.uploaded.record(self._copies)
+            slot.uploaded.record(self._uploads)
         self._compute.wait_event(slot.uploaded)
         with torch.cuda.stream(self._compute):
             slot.started.record(self._compute)
-            graph = slot.graphs.get(key) if self.replays else None
+            graph = slot.graphs.get(key)
             if graph is not None:
                 graph.replay()
             else:
                 self._compute_frame(slot, size)
             slot.computed.record(self._compute)
-            # Not on the stream for copies, where it would hold up the next frame's upload.
+        # A stream of its own: neither the next frame's upload nor its computing waits for this.
+        self._downloads.wait_event(slot.computed)
+        with torch.cuda.stream(self._downloads):
             slot.host_fields.copy_(slot.fields, non_blocking=True)
             slot.host_masks.copy_(slot.masks, non_blocking=True)
-            slot.done.record(self._compute)
+            slot.done.record(self._downloads)
         self._in_flight.append(slot)
 
     def harvest(self) -> tuple[Detections, StageTimes]:
@@ -159,9 +166,15 @@ class CudaPipeline:
         """Larger buffers for the pixels of a frame."""
         torch.cuda.synchronize(self._device)  # nothing may still read the buffers that go
         self._largest, self._capacity = size, size[0] * size[1]
+        self._drop_graphs()
         for slot in self._slots:
-            slot.graphs.clear()  # all at once: they share memory that one alone would take along
             slot.allocate_pixels(self._capacity, self._device)
+
+    def _drop_graphs(self) -> None:
+        """All at once: they share memory that one alone would take along; and then it is gone."""
+        for slot in self._slots:
+            slot.graphs.clear()
+        self._pool = None
 
     def _capture(self, key: Size | None) -> None:
         """Capture every slot's graph for frames of one size; None: of any size.
@@ -179,9 +192,10 @@ class CudaPipeline:
             if is_out_of_memory(error):
                 raise
             self.replays = False
-            for slot in self._slots:
-                slot.graphs.clear()
-            log.error("no CUDA graph: frames run eagerly, which is slower (%s)", error)
+            self._drop_graphs()
+            # Where a capture was broken off, its end complains too; the reason is the one before.
+            reason = str(error.__context__ or error).partition("\n")[0]
+            log.error("no CUDA graph: frames run eagerly, which is slower (%s)", reason)
 
     def _captured_and_checked(self, slot: _Slot, size: Size) -> torch.cuda.CUDAGraph:
         torch.cuda.synchronize(self._device)
@@ -201,15 +215,20 @@ class CudaPipeline:
             graph.replay()
         torch.cuda.synchronize(self._device)
         for replayed, expected in zip((slot.fields, slot.masks), eager, strict=True):
-            if not torch.allclose(replayed, expected, rtol=CLOSE, atol=CLOSE, equal_nan=True):
+            if not torch.allclose(replayed, expected, rtol=0, atol=0, equal_nan=True):
                 raise RuntimeError("what it computes differs from the eager pass")
         return graph
 
     def _captured(self, slot: _Slot, size: Size) -> torch.cuda.CUDAGraph:
+        gc.collect()  # a pinned tensor or a graph that dies during the capture would break it
         graph = torch.cuda.CUDAGraph()
-        # thread_local: what other threads do with CUDA meanwhile must not break the capture.
-        with torch.cuda.graph(
-            graph, pool=self._pool, stream=self._compute, capture_error_mode="thread_local"
+        # thread_local: what other threads do with CUDA meanwhile must not break it either. The
+        # outer stream context puts the current stream back also where the capture fails.
+        with (
+            torch.cuda.stream(self._compute),
+            torch.cuda.graph(
+                graph, pool=self._pool, stream=self._compute, capture_error_mode="thread_local"
+            ),
         ):
             self._compute_frame(slot, size)
         self._pool = graph.pool()
@@ -218,9 +237,13 @@ class CudaPipeline:
 
 @contextmanager
 def _fast_kernels() -> Iterator[None]:
-    """cuDNN tries out its kernels once; attention by those that fuse it; float32 stays float32."""
+    """cuDNN tries out its kernels once, of those that repeat themselves bit for bit; attention by
+    those that fuse it; float32 stays float32.
+    """
     with (
-        torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False),
+        torch.backends.cudnn.flags(
+            enabled=True, benchmark=True, deterministic=True, allow_tf32=False
+        ),
         sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]),
     ):
         yield

@@ -105,7 +105,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     signs = (
-        *("out of memory", "can't allocate memory", "NVML_SUCCESS", "NvMapMemAlloc"),
-        *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+        *("out of memory", "out_of_memory", "can't allocate memory", "cudaerrormemoryallocation"),
+        *("nvml_success", "nvmapmemalloc", "cublas_status_alloc", "cudnn_status_alloc"),
     )
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)

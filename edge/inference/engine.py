@@ -18,6 +18,12 @@ LARGEST_EXPECTED = (1080, 1920)  # frames up to this size need no new buffers
 WARM_UP_TURNS = 3
 
 
+class NotFiniteError(Exception):
+    """The network's results are not numbers: it would find nothing, for ever and in silence."""
+
+    exit_code = 78
+
+
 class Pipeline(Protocol):
     """Takes up to ``depth`` frames before a result is asked for; results come in their order."""
 
@@ -72,10 +78,20 @@ class Engine:
         return self._pipeline.in_flight
 
     def warm_up(self) -> None:
-        """Run the whole way a few times, so that the first real frame is not the slow one."""
-        image = np.zeros((*LARGEST_EXPECTED, 3), np.uint8)
+        """Run the whole way a few times, so that the first real frame is not the slow one.
+
+        Raises ``NotFiniteError`` where what comes out are no numbers.
+        """
+        image = np.random.default_rng(0).integers(0, 256, (*LARGEST_EXPECTED, 3), dtype=np.uint8)
+        everything = np.full_like(self._threshold, -np.inf)
         for _ in range(WARM_UP_TURNS):
-            self.infer(image)
+            found, _ = self.infer(image, everything)
+        # What is not a number is not above any threshold either.
+        if len(found) < self._pass.count or np.isnan(found.mask_logits).any():
+            precision = str(self.precision).removeprefix("torch.")
+            remedy = "the weights are damaged" if precision == "float32" else "try fp32 or bf16"
+            raise NotFiniteError(f"in {precision} this checkpoint gives no numbers: {remedy}")
+        self._use(self._threshold)
 
     def submit(self, image: Image) -> None:
         """Begin with ``image``, contiguous uint8 BGR [H, W, 3]; not with ``depth`` in flight."""

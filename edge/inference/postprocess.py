@@ -29,7 +29,7 @@ def select(logits: Tensor, boxes: Tensor, scale: Tensor, threshold: Tensor, coun
     may come up under several rows; equal scores rank by query, then row. No shape depends on the
     data, and no sort is needed, which costs ten times as much.
     """
-    score = logits.sigmoid().flatten()
+    score = logits.sigmoid().flatten().abs()  # abs: what is not a number ranks first, as in a sort
     queries, rows = logits.shape
     count = min(count, queries)
     # Scores are not negative, so their bits rank as they do; the place below them settles ties.

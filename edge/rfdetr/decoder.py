@@ -130,7 +130,7 @@ class Decoder(nn.Module):
         b, g, _, hidden = memory.shape
         dtype = memory.dtype
         position = self.reference_position(self.sine_embedding(reference).to(dtype))
-        values = self.values(memory).view(b, g, g, len(self.layers), self.heads, -1)
+        values = self.values(memory).float().view(b, g, g, len(self.layers), self.heads, -1)
         values = values.permute(3, 0, 4, 5, 1, 2)  # [layers, B, heads, C / heads, g, g]
         x = self.query.expand(b, -1, hidden)
         for layer, value in zip(self.layers, values, strict=True):

@@ -20,7 +20,7 @@ class DeformableAttention(nn.Module):
 
     def forward(self, query: Tensor, reference: Tensor, value: Tensor) -> Tensor:
         """``query`` [B, Q, C], ``reference`` [B, Q, 4] cxcywh in 0..1 and
-        ``value`` [B, heads, C / heads, g, g] → [B, Q, C].
+        ``value`` float32 [B, heads, C / heads, g, g] → [B, Q, C].
         """
         b, q, channels = query.shape
         offsets = self.offsets(query).float().view(b, q, self.heads, self.points, 2)
@@ -30,7 +30,7 @@ class DeformableAttention(nn.Module):
         locations = box[..., :2] + offsets * (0.5 / self.points) * box[..., 2:]
         grid = (2 * locations - 1).transpose(1, 2).flatten(0, 1)  # [B * heads, Q, points, 2]
         sampled = F.grid_sample(
-            value.float().flatten(0, 1), grid, padding_mode="zeros", align_corners=False
+            value.flatten(0, 1), grid, padding_mode="zeros", align_corners=False
         )  # [B * heads, C / heads, Q, points]
         weights = weights.transpose(1, 2).flatten(0, 1)[:, None]
         attended = (sampled * weights).sum(-1).view(b, channels, q).transpose(1, 2)

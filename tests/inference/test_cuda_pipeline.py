@@ -100,8 +100,10 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> list[FakeGraph]:
     monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch, "zeros", zeros_without_pinning)
     monkeypatch.setattr(CudaPipeline, "_captured", captured)
+    monkeypatch.setattr(cuda_pipeline, "EAGER_TURNS", 1)
     return graphs
 
 
@@ -169,7 +171,7 @@ def test_a_third_frame_in_flight_is_a_mistake_of_the_callers(demo_golden):
         bench.pipeline.submit(demo_golden["frame_bgr"])
 
 
-def test_one_wait_a_frame_and_the_copy_up_is_on_its_own_stream(demo_golden):
+def test_one_wait_a_frame_and_the_copies_are_on_streams_of_their_own(demo_golden):
     bench = Bench()
     bench.infer(demo_golden["frame_bgr"])
     slot = bench.pipeline._slots[0]
@@ -177,11 +179,13 @@ def test_one_wait_a_frame_and_the_copy_up_is_on_its_own_stream(demo_golden):
         0
     ] * 4
     assert slot.done.waited == 1
-    copies, compute = bench.pipeline._copies, bench.pipeline._compute
-    assert slot.uploaded.stream is copies
-    assert slot.done.stream is compute
-    assert compute.waits_for == [slot.uploaded]
-    assert copies.waits_for == []
+    pipeline = bench.pipeline
+    assert slot.uploaded.stream is pipeline._uploads
+    assert slot.computed.stream is pipeline._compute
+    assert slot.done.stream is pipeline._downloads
+    assert pipeline._uploads.waits_for == []
+    assert pipeline._compute.waits_for == [slot.uploaded]
+    assert pipeline._downloads.waits_for == [slot.computed]
 
 
 def test_stage_times_are_those_of_upload_graph_and_download(demo_golden):
@@ -220,7 +224,8 @@ def test_buffers_grow_for_a_frame_larger_than_expected_also_with_one_in_flight(
     same(bench.infer(demo_golden["frame_bgr"]), alone)
 
 
-def test_an_antialiased_resize_has_a_graph_for_each_of_the_first_sizes(fake_cuda):
+def test_an_antialiased_resize_has_a_graph_for_each_of_the_first_sizes(fake_cuda, monkeypatch):
+    monkeypatch.setattr(cuda_pipeline, "MOST_GRAPHS", 2)
     bench = Bench("antialias")
     for number in range(cuda_pipeline.MOST_GRAPHS + 2):
         image = np.zeros((100 + number, 200, 3), np.uint8)

@@ -76,6 +76,7 @@ def test_precision():
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED"),
         RuntimeError("NvMapMemAllocInternalTagged: 1075072515 error 12"),
+        RuntimeError("CUDA driver error: CUDA_ERROR_OUT_OF_MEMORY"),
     ],
 )
 def test_out_of_memory_is_recognised_as_jetsons_say_it(error):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge.inference.engine import Engine
+from edge.inference.engine import Engine, NotFiniteError
 from edge.masks import full_masks
 from edge.model_source import DEMO_CHECKPOINT
 from edge.rfdetr.checkpoint import build_model, load_checkpoint
@@ -85,3 +85,21 @@ def test_stage_times_are_told(demo_golden):
     _, times = engine().infer(demo_golden["frame_bgr"])
     assert all(seconds > 0 for seconds in times)
     assert times.forward > times.postprocess
+
+
+def test_weights_that_give_no_numbers_are_noticed_at_warm_up():
+    checkpoint = load_checkpoint(DEMO_CHECKPOINT)
+    model = build_model(checkpoint)
+    model.class_head.bias.data[2] = float("nan")
+    thresholds = np.full(checkpoint.rows, 0.5, np.float32)
+    with pytest.raises(NotFiniteError, match="damaged"):
+        Engine(model, CPU, torch.float32, thresholds).warm_up()
+
+
+def test_warm_up_leaves_the_thresholds_as_they_were(demo_golden):
+    one = engine(threshold=0.5)
+    expected, _ = one.infer(demo_golden["frame_bgr"])
+    one.warm_up()
+    one.submit(demo_golden["frame_bgr"])
+    found, _ = one.harvest()
+    assert found.score.tolist() == expected.score.tolist()
