@@ -25,7 +25,6 @@ _NO_EFFECT_YET: Mapping[str, Callable[[Any], bool]] = {
     "cameras.zones": _any,
     "cameras.lines": _any,
     "cameras.frames": lambda frames: frames == "changes",
-    "cameras.geometry": _any,
     "cameras.snapshot": _any,
     "tracking.confirm_frames": _any,
     "tracking.lost_after_s": _any,

@@ -11,6 +11,7 @@ from edge.capture.camera import Camera
 from edge.capture.timing import RateCap
 from edge.clock import Clock
 from edge.config import CameraSettings
+from edge.events.geometry import geometry
 from edge.events.message import FrameMessageBuilder
 from edge.events.summary import summarise
 from edge.http.board import PictureBoard
@@ -109,8 +110,12 @@ class Reporter:
         rate_cap = self._rate_caps.get(frame.camera)
         if settings.frames == "off" or (rate_cap is not None and not rate_cap.allows(now_s)):
             return
+        outlines = []
+        if settings.geometry != "none":
+            logits = detections.mask_logits[[seen.detection for seen in objects]]
+            outlines = geometry(logits, frame.size, settings.geometry)
         payload = self._messages.build(
-            frame, objects, inferred.started_uptime_s, inferred.infer_s * 1000, now_s
+            frame, objects, inferred.started_uptime_s, inferred.infer_s * 1000, now_s, outlines
         )
         handed_over = self._publisher.publish_frame(self._topics.frame(frame.camera), payload)
         self._metrics.stage.labels("publish").observe(time.perf_counter() - summarised)

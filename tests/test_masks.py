@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edge import masks
 from edge.masks import full_masks, resize_masks
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
@@ -138,29 +137,6 @@ def test_near_ties_are_decided_as_the_official_operation_does(
     assert np.array_equal(full_masks(logits, size, device), official(logits, size, device))
 
 
-def test_this_build_of_torch_can_be_asked_for_single_pixels() -> None:
-    assert masks._separable(torch.device("cpu"))  # else every near tie costs a whole plane
-
-
-@pytest.mark.parametrize(
-    ("separable", "tied_rows", "asked"),
-    [(True, 2, ["pixels"]), (True, 20, ["plane"]), (False, 2, ["plane"])],
-)
-def test_a_few_ties_ask_for_pixels_and_many_for_the_plane(
-    separable: bool, tied_rows: int, asked: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(masks, "_separable", lambda device: separable)
-    calls: list[str] = []
-    plane, pixels = masks._Resize.plane, masks._Resize.pixels
-    monkeypatch.setattr(masks._Resize, "plane", lambda *a: calls.append("plane") or plane(*a))
-    monkeypatch.setattr(masks._Resize, "pixels", lambda *a: calls.append("pixels") or pixels(*a))
-    # 315 / 30 = 10.5: a pixel centre lies midway between the cells 10 and 11, where they cancel.
-    logits = np.full((1, 30, 30), -5, dtype=np.float32)
-    logits[0, 5 : 5 + tied_rows, 10:12] = 3, -3
-    assert np.array_equal(full_masks(logits, (315, 315)), official(logits, (315, 315)))
-    assert calls == asked
-
-
 def test_a_mask_without_a_positive_cell_is_empty() -> None:
     logits = np.full((2, 54, 54), -0.1, dtype=np.float32)
     logits[1] = 0
@@ -181,12 +157,17 @@ def test_no_objects_give_no_masks() -> None:
     assert full_masks(np.zeros((0, 0, 0), dtype=np.float32), HD).shape == (0, *HD)
 
 
-def test_only_what_the_positive_cells_reach_is_computed() -> None:
+def test_a_crop_is_the_extent_of_its_mask() -> None:
     logits = np.full((1, 108, 108), -1, dtype=np.float32)
     logits[0, 50, 70] = 1
+    logits[0, 53, 72:75] = 1
     (crop,) = resize_masks(logits, HD)
-    assert (crop.y, crop.x) == (495, 1236)  # the centre of cell 49, 69 on the frame
-    assert crop.mask.shape == (20, 35)
+    y, x = np.nonzero(official(logits, HD)[0])
+    assert (crop.y, crop.x) == (y.min(), x.min())
+    assert crop.mask.shape == (np.ptp(y) + 1, np.ptp(x) + 1)
+    inside_y, inside_x = np.nonzero(crop.mask)
+    assert np.array_equal(inside_y + crop.y, y)
+    assert np.array_equal(inside_x + crop.x, x)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -120,6 +120,26 @@ def test_a_frame_without_objects_is_published_too():
     assert bench.frames()[0]["objects"] == []
 
 
+def test_geometry_is_that_of_the_objects_in_the_message():
+    bench = Bench(geometry="both", classes=["circle"])
+    bench.infer(0, rows=[1, 0])
+    bench.reporter.turn(0)
+    [seen] = bench.frames()[0]["objects"]
+    [part] = seen["polygon"]
+    assert sorted(part["outer"]) == [[0, 0], [0, 8], [8, 0], [8, 8]]
+    assert seen["rle"] == {"size": [4, 4], "counts": "0`0"}
+    bench.infer(1, rows=[])
+    bench.reporter.turn(0)
+    assert bench.frames()[1]["objects"] == []
+
+
+def test_without_geometry_in_the_settings_there_is_none():
+    bench = Bench()
+    bench.infer(0, rows=[0])
+    bench.reporter.turn(0)
+    assert not {"polygon", "rle"} & set(bench.frames()[0]["objects"][0])
+
+
 def test_unnamed_rows_and_other_classes_are_left_out():
     bench = Bench(classes=["circle"])
     bench.infer(0, rows=[0, 1, 2])

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from edge.events.summary import ObjectSummary
 from edge.frame import Frame
@@ -37,11 +37,13 @@ class FrameMessageBuilder:
         infer_started_uptime_s: float,
         infer_ms: float,
         now_uptime_s: float,
+        geometry: Sequence[Mapping[str, object]] = (),
     ) -> bytes:
         """One message: compact UTF-8 JSON of at most ``max_payload_bytes``.
 
-        ``objects`` are in the order of the message. What does not fit is left out from the end of
-        the objects (``truncated`` tells how many) and, where no object fits, from the rarest of
+        ``objects`` are in the order of the message; ``geometry`` has the further keys of each of
+        them, or nothing at all. What does not fit is left out from the end: first of the geometry,
+        then of the objects (``truncated`` tells how many) and, where no object fits, the rarest of
         the counts (``counts_truncated`` tells how many labels).
         """
         self._seq[frame.camera] += 1
@@ -66,17 +68,21 @@ class FrameMessageBuilder:
             },
             "frame": {"id": frame.id, "width": width, "height": height},
         }
-        message = self._within_budget(header, objects, frame.size)
+        message = self._within_budget(header, objects, geometry, frame.size)
         if len(message) > self._max_payload_bytes:
             for name in ("node", "camera", "model"):
                 header[name] = _cut(str(header[name]))
-            message = self._within_budget(header, objects, frame.size)
+            message = self._within_budget(header, objects, geometry, frame.size)
         return message
 
     def _within_budget(
-        self, header: dict[str, object], objects: Sequence[ObjectSummary], size: tuple[int, int]
+        self,
+        header: dict[str, object],
+        objects: Sequence[ObjectSummary],
+        geometry: Sequence[Mapping[str, object]],
+        size: tuple[int, int],
     ) -> bytes:
-        """The message with as many counts, then as many objects, as the header leaves room for."""
+        """The message with all that the header leaves room for: counts, objects, then geometry."""
         labels = Counter(_text(seen.label) for seen in objects).most_common()
         entries = [b"%b:%d" % (_encode(label), number) for label, number in labels]
         counts = b",".join(entries)
@@ -94,7 +100,16 @@ class FrameMessageBuilder:
 
         pieces = (_encode(_object(seen, size)) for seen in objects)
         kept = _longest_start(pieces, len(objects), room - len(counts))
-        body, truncated = b",".join(kept), len(objects) - len(kept)
+        truncated = len(objects) - len(kept)
+        if not truncated:
+            room -= len(counts) + len(b",".join(kept)) + len(b"0")
+            for i, keys in enumerate(geometry):
+                more = b",%b}" % _encode(dict(keys))[1:-1]
+                room -= len(more) - len(b"}")
+                if room < 0:
+                    break
+                kept[i] = kept[i][:-1] + more
+        body = b",".join(kept)
         return b"%b%b%b%b%b%d}" % (head, counts, middle, body, tail, truncated)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.detections import Detections
-from edge.masks import MaskCrop, resize_masks
+from edge.mask_runs import mask_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,8 @@ class ObjectSummary:
     """One object of one frame. Lengths are in pixels of the source frame.
 
     ``box`` is the network's (x1, y1, x2, y2). ``area_px``, ``area_fraction`` (of the frame) and
-    ``centroid`` (x, y: mean pixel index + 0.5) are of the full-resolution mask.
+    ``centroid`` (x, y: mean pixel index + 0.5) are of the full-resolution mask. ``detection`` is
+    the object's row in the frame's detections.
     """
 
     label: str
@@ -24,6 +25,7 @@ class ObjectSummary:
     area_px: int
     area_fraction: float
     centroid: tuple[float, float]
+    detection: int
 
 
 def summarise(
@@ -46,12 +48,13 @@ def summarise(
         for row in detections.class_id.tolist()
     ]
     finite = np.isfinite(detections.score) & np.isfinite(detections.box).all(axis=1)
-    kept = detections[np.array(wanted, dtype=np.bool_) & finite]
+    rows = np.flatnonzero(np.array(wanted, dtype=np.bool_) & finite)
+    kept = detections[rows]
 
     height, width = kept.frame_size
     objects = []
-    for i, crop in enumerate(resize_masks(kept.mask_logits, kept.frame_size)):
-        area_px, centroid = _moments(crop)
+    areas, centroids = mask_runs(kept.mask_logits, kept.frame_size).moments()
+    for i, (area_px, (x, y)) in enumerate(zip(areas.tolist(), centroids.tolist(), strict=True)):
         area_fraction = area_px / (height * width)
         if area_px == 0 or area_fraction < min_area_fraction:
             continue
@@ -65,23 +68,10 @@ def summarise(
                 box=(x1, y1, x2, y2),
                 area_px=area_px,
                 area_fraction=area_fraction,
-                centroid=centroid,
+                centroid=(x, y),
+                detection=int(rows[i]),
             )
         )
     # Whatever order the network gave equal areas in, the message has one order.
     objects.sort(key=lambda o: (-o.area_px, -o.score, o.box, o.class_id))
     return objects
-
-
-def _moments(crop: MaskCrop) -> tuple[int, tuple[float, float]]:
-    """The number of pixels of a mask, and their mean (x, y) in the frame; (0, 0) for none."""
-    pixels = crop.mask.view(np.uint8)
-    per_column = np.add.reduce(pixels, axis=0, dtype=np.uint32)
-    per_row = np.add.reduce(pixels, axis=1, dtype=np.uint32)
-    area = int(per_row.sum())
-    if area == 0:
-        return 0, (0.0, 0.0)
-    # Sums of integers: exact, and so equal to those of the whole plane.
-    x = int(np.arange(len(per_column)) @ per_column)
-    y = int(np.arange(len(per_row)) @ per_row)
-    return area, (crop.x + x / area + 0.5, crop.y + y / area + 0.5)

@@ -33,6 +33,7 @@ def summary(**changes: Any) -> ObjectSummary:
         "area_px": 120606,
         "area_fraction": 120606 / (1080 * 1920),
         "centroid": (733.1234, 512.35),
+        "detection": 0,
     }
     return ObjectSummary(**{**values, **changes})
 
@@ -156,6 +157,45 @@ def test_a_message_of_exactly_the_budget_is_whole() -> None:
     payload, message = build(builder(size), objects)
     assert (len(payload), message["truncated"]) == (size, 0)
     assert build(builder(size - 1), objects)[1]["truncated"] == 1
+
+
+OUTLINE = {
+    "polygon": [{"outer": [[1.5, 2.0], [30.0, 2.0], [9.0, 40.1]], "holes": []}],
+    "rle": {"size": [54, 54], "counts": "c_V12X3"},
+}
+
+
+def test_geometry_stands_with_its_object() -> None:
+    payload = builder().build(frame(), [summary()] * 2, 0, 0, 0, [{"rle": OUTLINE["rle"]}, OUTLINE])
+    message = json.loads(payload)
+    VALIDATOR.validate(message)
+    first, second = message["objects"]
+    assert (first["rle"], "polygon" in first) == (OUTLINE["rle"], False)
+    assert {key: second[key] for key in OUTLINE} == OUTLINE
+    compact = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+    assert payload == compact
+
+
+def test_geometry_goes_before_objects_the_smallest_objects_first() -> None:
+    objects = [summary(area_px=1000 - i) for i in range(12)]
+    outlines = [OUTLINE] * 12
+
+    def built(budget: int) -> tuple[int, int, int]:
+        payload = builder(budget).build(frame(), objects, 0, 0, 0, outlines)
+        message = json.loads(payload)
+        VALIDATOR.validate(message)
+        assert len(payload) <= budget
+        outlined = ["polygon" in seen for seen in message["objects"]]
+        assert outlined == sorted(outlined, reverse=True)
+        return len(payload), len(message["objects"]), sum(outlined)
+
+    whole, bare = built(10**6)[0], len(builder().build(frame(), objects, 0, 0, 0))
+    each = (whole - bare) // 12
+    assert built(whole) == (whole, 12, 12)
+    assert built(whole - 1) == (whole - each, 12, 11)
+    assert built(bare + 5 * each - 1) == (bare + 4 * each, 12, 4)
+    assert built(bare + each - 1) == (bare, 12, 0)
+    assert built(bare - 1)[1:] == (11, 0)  # though one of them would fit with its geometry
 
 
 @pytest.mark.parametrize("budget", range(512, 530))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge.detections import Detections
 from edge.events.summary import summarise
+from edge.mask_runs import MaskRuns, mask_runs
 
 HD = (1080, 1920)
 NAMES = ["circle", "square", "triangle", "star", None]
@@ -108,18 +109,23 @@ def test_unnamed_rows_and_other_classes_are_left_out_before_their_masks_are_comp
 ) -> None:
     computed = []
 
-    def resize_masks(logits: np.ndarray, size: tuple[int, int]) -> list[object]:
+    def counted(logits: np.ndarray, size: tuple[int, int]) -> MaskRuns:
         computed.append(len(logits))
-        return []
+        return mask_runs(logits, size)
 
     given = detections(squares(9, 8, 7, 6, 5), class_id=[0, 4, 5, 90, 1])
     assert [o.label for o in summarise(given, NAMES)] == ["circle", "square"]
     assert [o.label for o in summarise(given, NAMES, classes={"square", "star"})] == ["square"]
     assert summarise(given, NAMES, classes=set()) == []
-    monkeypatch.setattr("edge.events.summary.resize_masks", resize_masks)
+    monkeypatch.setattr("edge.events.summary.mask_runs", counted)
     summarise(given, NAMES)
     summarise(given, NAMES, classes={"square", "star"})
     assert computed == [2, 1]
+
+
+def test_a_summary_tells_its_row_in_the_detections() -> None:
+    given = detections(squares(3, 9, 6, 5), class_id=[0, 4, 2, 1])
+    assert [(o.class_id, o.detection) for o in summarise(given, NAMES)] == [(2, 2), (1, 3), (0, 0)]
 
 
 def test_min_area_fraction_keeps_what_reaches_it() -> None:
