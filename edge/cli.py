@@ -1,12 +1,14 @@
-"""The command line: ``rfdetr-edge run | demo | check-config | predict``."""
+"""The command line: ``rfdetr-edge run | demo | check-config | predict | bench``."""
 
 import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edge.bench.options import add_arguments as add_bench_arguments
+from edge.openmp import wait_asleep
 from edge.report import EXIT_FAILED, report
 from edge.stop import StopRequest
 from edge.version import __version__
@@ -15,6 +17,7 @@ from edge.version import __version__
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (2 for wrong usage comes from argparse)."""
     arguments = _parser().parse_args(argv)
+    wait_asleep()
     try:
         return int(arguments.command(arguments))
     except KeyboardInterrupt:
@@ -59,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--json", action="store_true", help="print the messages that a subscriber would get"
     )
+
+    add_bench_arguments(add("bench", "Measure this machine, stage by stage.", _bench))
     return parser
 
 
@@ -106,8 +111,21 @@ def _check_config(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     from edge.predict import predict
 
+    return _until_read_enough(predict, arguments)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from edge.bench.command import bench
+
+    return _until_read_enough(bench, arguments)
+
+
+def _until_read_enough(
+    command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace
+) -> int:
+    """A reader who closes the pipe, as ``head`` does, has seen enough."""
     try:
-        return predict(arguments)
-    except BrokenPipeError:  # whoever reads the messages has seen enough
+        return command(arguments)
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -155,7 +155,7 @@ class CudaPipeline:
 
     def _compute_frame(self, slot: _Slot, size: Size) -> None:
         """The whole pass over a slot's buffers: run eagerly, or captured. It waits for nothing."""
-        with _fast_kernels():
+        with fast_kernels():
             result = self._pass(slot.pixels, slot.table, size)
         slot.fields.copy_(result.fields)
         slot.masks.copy_(result.masks)
@@ -189,12 +189,13 @@ class CudaPipeline:
                 for slot in self._slots:
                     slot.graphs[key] = self._captured_and_checked(slot, key or self._largest)
         except RuntimeError as error:
-            if is_out_of_memory(error):
+            # Where a capture was broken off, its end complains too; the reason is the one before.
+            cause = error.__context__ or error
+            if is_out_of_memory(error) or is_out_of_memory(cause):
                 raise
             self.replays = False
             self._drop_graphs()
-            # Where a capture was broken off, its end complains too; the reason is the one before.
-            reason = str(error.__context__ or error).partition("\n")[0]
+            reason = str(cause).partition("\n")[0]
             log.error("no CUDA graph: frames run eagerly, which is slower (%s)", reason)
 
     def _captured_and_checked(self, slot: _Slot, size: Size) -> torch.cuda.CUDAGraph:
@@ -236,7 +237,7 @@ class CudaPipeline:
 
 
 @contextmanager
-def _fast_kernels() -> Iterator[None]:
+def fast_kernels() -> Iterator[None]:
     """cuDNN tries out its kernels once, of those that repeat themselves bit for bit; attention by
     those that fuse it; float32 stays float32.
     """

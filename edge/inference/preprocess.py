@@ -14,6 +14,7 @@ DEVIATION = (0.229, 0.224, 0.225)
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # the same kind of tensor whoever asks first
 def frame_table(height: int, width: int, resolution: int) -> Tensor:
     """All that depends on a frame's size, in one tensor of a fixed shape: int32 [6 R + 4].
 
