@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from edge import bilinear, mask_runs
+from edge.bench.objects import blobs
 from edge.bilinear import Floats
 from edge.clock import Timestamp
 from edge.detections import Detections
@@ -32,20 +33,6 @@ from edge.masks import full_masks, resize_masks
 OBJECTS = 20
 SIZES = [(360, 640), (720, 1280), (1080, 1920), (2160, 3840)]
 NAMES = [f"class {row}" for row in range(8)]
-
-
-def blobs(grid: int, random: np.random.Generator) -> Floats:
-    """Logits [OBJECTS, grid, grid]: wobbly ellipses of 1 to 5 % of the grid, up to |20|."""
-    y, x = np.mgrid[:grid, :grid] + 0.5
-    planes = []
-    for _ in range(OBJECTS):
-        area, aspect = random.uniform(0.01, 0.05) * grid**2, random.uniform(0.5, 2)
-        rx, ry = np.sqrt(area / np.pi * aspect), np.sqrt(area / np.pi / aspect)
-        cx, cy = random.uniform(rx, grid - rx), random.uniform(ry, grid - ry)
-        wobble = 1 + 0.15 * np.sin(3 * np.arctan2(y - cy, x - cx) + random.uniform(0, 6))
-        height = 15 * (wobble - np.hypot((x - cx) / rx, (y - cy) / ry))
-        planes.append(np.clip(height, -20, 20) + random.normal(0, 0.3, (grid, grid)))
-    return np.array(planes, dtype=np.float32)
 
 
 def random_fields(count: int, grid: int, random: np.random.Generator) -> Floats:
@@ -130,7 +117,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     random = np.random.default_rng(0)
-    logits = blobs(options.grid, random)
+    logits, _ = blobs(OBJECTS, options.grid, seed=0)
     fields = random_fields(200, options.grid, random)
     noise = random.normal(size=logits.shape).astype(np.float32)
 

@@ -11,7 +11,8 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "rfdetr"))
 import torch
 from official_layout import OFFICIAL
 from torch import Tensor, nn
-from torchvision_stub import import_torchvision
+
+from edge.bench.opponents.torchvision_operators import import_torchvision
 
 import_torchvision()
 warnings.simplefilter("ignore")  # the package warns that the weights are not its own
