@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.bench.options import add_arguments as add_bench_arguments
-from edge.openmp import wait_asleep
+from edge.openmp import spin_briefly
 from edge.report import EXIT_FAILED, report
 from edge.stop import StopRequest
 from edge.version import __version__
@@ -17,7 +17,7 @@ from edge.version import __version__
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (2 for wrong usage comes from argparse)."""
     arguments = _parser().parse_args(argv)
-    wait_asleep()
+    spin_briefly()
     try:
         return int(arguments.command(arguments))
     except KeyboardInterrupt:

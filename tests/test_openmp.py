@@ -1,25 +1,28 @@
 """Our choice for OpenMP is a default, and does not leak into other packages' processes."""
 
-from edge.openmp import as_found, wait_asleep
+import pytest
+
+from edge.openmp import as_found, spin_briefly
 
 
-def test_threads_wait_asleep_by_default():
+def test_threads_spin_briefly_by_default():
     environ = {"HOME": "/root"}
-    wait_asleep(environ)
-    assert environ["OMP_WAIT_POLICY"] == "passive"
+    spin_briefly(environ)
+    assert environ["GOMP_SPINCOUNT"] == "10000"
     assert as_found(environ) == {"HOME": "/root"}
 
 
-def test_what_the_user_has_chosen_stays():
-    environ = {"OMP_WAIT_POLICY": "active"}
-    wait_asleep(environ)
-    assert environ == {"OMP_WAIT_POLICY": "active"}
-    assert as_found(environ) == environ
+@pytest.mark.parametrize("chosen", [{"OMP_WAIT_POLICY": "passive"}, {"GOMP_SPINCOUNT": "7"}])
+def test_what_the_user_has_chosen_stays(chosen):
+    environ = dict(chosen)
+    spin_briefly(environ)
+    assert environ == chosen
+    assert as_found(environ) == chosen
 
 
 def test_a_child_of_ours_knows_that_it_was_not_the_user():
     environ: dict[str, str] = {}
-    wait_asleep(environ)
+    spin_briefly(environ)
     child = dict(environ)
-    wait_asleep(child)
+    spin_briefly(child)
     assert as_found(child) == {}
