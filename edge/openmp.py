@@ -1,10 +1,10 @@
 """How long the threads that compute an operator together spin before they sleep.
 
-By default those of GNU OpenMP spin for milliseconds, a slice of the scheduler's. Beside another busy
-thread that is time taken from the very thread that they wait for. The gaps between two operators are
-shorter than a tenth of a millisecond; spinning for that long costs nothing, and beside a busy process
-seg-nano on two cores takes 1.0 s a frame instead of 1.4 s (alone 0.4 s). Without any spinning it is
-0.8 s, but 4 % more when alone.
+By default those of GNU OpenMP spin for milliseconds, a slice of the scheduler's. Beside another
+busy thread that is time taken from the very thread that they wait for. The gaps between two
+operators are shorter than a tenth of a millisecond; spinning for that long costs nothing, and
+beside a busy process seg-nano on two cores takes 1.0 s a frame instead of 1.4 s (alone 0.4 s).
+Without any spinning it is 0.8 s, but 4 % more when alone.
 """
 
 import os
