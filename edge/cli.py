@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.command(arguments))
     except KeyboardInterrupt:
+        print("rfdetr-edge: interrupted", file=sys.stderr)
         return EXIT_FAILED
     except Exception as error:
         return report(error)
@@ -115,9 +117,14 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from edge.bench.command import bench
+    # As Ctrl-C: what lies in temporary folders and runs in other processes goes with this one.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from edge.bench.command import bench
 
-    return _until_read_enough(bench, arguments)
+        return _until_read_enough(bench, arguments)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _until_read_enough(

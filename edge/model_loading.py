@@ -66,8 +66,8 @@ def load_model(config: Config, config_file: str) -> LoadedModel:
         settings.resize,
         settings.max_detections,
     )
-    keep_freed_memory()
     engine.warm_up()
+    keep_freed_memory()
     log.info(
         "model %s, %d px, %d labels, on %s in %s",
         checkpoint.variant.name,

@@ -18,6 +18,7 @@ def interpreters(options: Options, cache_dir: Path) -> dict[str, Path]:
     for name in options.against:
         if name in options.pythons:
             found[name] = options.pythons[name]
+            _check(name, found[name])
             continue
         folder = cache_dir / "bench" / name
         stamp = folder / f".has-{OPPONENTS[name].version}"
@@ -31,6 +32,22 @@ def interpreters(options: Options, cache_dir: Path) -> dict[str, Path]:
             stamp.touch()
         found[name] = folder / "bin" / "python"
     return found
+
+
+def _check(name: str, python: Path) -> None:
+    """Before anything is measured: whether this is a Python that has the package."""
+    has = "import sys; from importlib.util import find_spec as f; sys.exit(f(sys.argv[1]) is None)"
+    command = [str(python), "-E", "-c", has, OPPONENTS[name].module]
+    try:
+        has_it = not subprocess.run(
+            command, capture_output=True, timeout=60, check=False
+        ).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        has_it = False
+    if not has_it:
+        raise BenchError(
+            f"--python {name}: {python} is no Python that has {OPPONENTS[name].module}"
+        )
 
 
 def requirements(name: str) -> list[list[str]]:

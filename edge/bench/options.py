@@ -15,6 +15,7 @@ DEFAULT_MODEL_TYPE = "rfdetr-seg-nano"
 PRECISIONS, RESIZES = ("auto", "fp16", "bf16", "fp32"), ("plain", "antialias")
 SMALLEST_SIDE, LARGEST_SIDE = 64, 3840
 MOST_CAMERAS = 64
+MOST_TURNS, LARGEST_SEED = 1_000_000, 2**32 - 1
 
 
 class BenchError(Exception):
@@ -100,10 +101,14 @@ def read_options(arguments: argparse.Namespace) -> Options:
     _known("--resize", arguments.resize, RESIZES)
     if arguments.model_type is not None:
         _known("--model-type", arguments.model_type, VARIANTS)
-    if arguments.turns is not None and arguments.turns < 1:
-        raise UsageError(f"--turns is {arguments.turns}, not at least 1")
-    if arguments.seed < 0:
-        raise UsageError(f"--seed is {arguments.seed}, not at least 0")
+    if arguments.turns is not None and not 1 <= arguments.turns <= MOST_TURNS:
+        raise UsageError(f"--turns is {arguments.turns}, not 1 to {MOST_TURNS}")
+    if not 0 <= arguments.seed <= LARGEST_SEED:
+        raise UsageError(f"--seed is {arguments.seed}, not 0 to {LARGEST_SEED}")
+    if not against and (arguments.install or arguments.torch_index is not None):
+        raise UsageError("--install and --torch-index are for --against, which names nobody")
+    if arguments.labels is not None and arguments.model is None:
+        raise UsageError("--labels is for a --model")
     return Options(
         model=arguments.model,
         model_type=arguments.model_type,

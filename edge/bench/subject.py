@@ -157,6 +157,8 @@ def choose_model(options: Options, image: Image, folder: Path) -> ModelChoice:
         if not path.exists():
             hint = did_you_mean(options.model, VARIANTS)
             raise CheckpointError(f"{options.model}: is neither a file nor a model id{hint}")
+        if not path.is_file():
+            raise CheckpointError(f"{options.model}: is not a file")
         return chosen(str(path.absolute()), options.model_type)
     model_type = options.model_type or DEFAULT_MODEL_TYPE
     if model_type == DEMO_ID:

@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -69,11 +73,20 @@ def test_text_has_every_part(capsys):
         (["--python", "rfdetr=/bin/sh"], 2, "names rfdetr, which is not in --against"),
         (["--size", "1920"], 2, "not WIDTHxHEIGHT"),
         (["--size", "1921x1080"], 2, "sides are even numbers of 64 to 3840"),
-        (["--turns", "0"], 2, "--turns is 0, not at least 1"),
+        (["--turns", "0"], 2, "--turns is 0, not 1 to 1000000"),
+        (["--seed", "4294967296"], 2, "--seed is 4294967296, not 0 to 4294967295"),
+        (["--install"], 2, "--install and --torch-index are for --against, which names nobody"),
+        (["--against", "", "--torch-index", "x"], 2, "are for --against, which names nobody"),
+        (
+            ["--against", "rfdetr", "--python", "rfdetr=/bin/false"],
+            1,
+            "--python rfdetr: /bin/false is no Python that has rfdetr",
+        ),
         (["--cameras", "1,x"], 2, "not a list of 1 to 64"),
         (["--precision", "fp8"], 2, "--precision is 'fp8'"),
         (["--seed", "-1"], 2, "--seed is -1"),
         (["--device", "gpu"], 78, "not auto, cpu, cuda or cuda:N"),
+        (["--model", "."], 78, ".: is not a file"),
         (["--model", "rfdetr-seg-nanno"], 78, "neither a file nor a model id"),
         (["--model-type", "rfdetr-seg-nan"], 2, "did you mean 'rfdetr-seg-nano'?"),
         (["--model-type", "rfdetr-seg-nano"], 2, "contradicts --model"),
@@ -87,3 +100,20 @@ def test_a_mistake_gets_one_sentence(tmp_path, monkeypatch, capsys, arguments, c
     assert sentence in printed.err
     assert printed.err.count("\n") == 1
     assert printed.out == ""
+
+
+def test_sigterm_leaves_nothing_behind(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge", *BENCH, "--turns", "1000"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("device")  # it measures from here on
+    assert list(tmp_path.iterdir())
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (1, "rfdetr-edge: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
