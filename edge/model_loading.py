@@ -4,14 +4,13 @@ import dataclasses
 import logging
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from edge.config import Config, ConfigError
 from edge.inference.device import choose_device, choose_precision, speed_up
 from edge.inference.engine import Engine
 from edge.inference.host_memory import keep_freed_memory
-from edge.inference.thresholds import row_thresholds, unknown_label
+from edge.inference.thresholds import named_thresholds, unknown_label
 from edge.model_source import DEMO_ID, open_checkpoint
 from edge.rfdetr.checkpoint import Checkpoint, build_model
 
@@ -48,13 +47,11 @@ def load_model(config: Config, config_file: str) -> LoadedModel:
                 key = f"cameras[{number}].classes"
                 problems.append(f"{config_file}: {key}: {unknown_label(label, names)}")
     try:
-        threshold = row_thresholds(names, settings.confidence)
+        threshold = named_thresholds(names, settings.confidence)
     except ValueError as error:
         problems.append(f"{config_file}: model.confidence: {error}")
     if problems:
         raise ConfigError(problems)
-    # No object is meant to be of an unnamed row: its scores are never high enough.
-    threshold[[name is None for name in names]] = np.inf
     model = build_model(checkpoint)
     # The network has the weights now; on a board whose GPU shares the memory a copy is dear.
     checkpoint = dataclasses.replace(checkpoint, state_dict={})

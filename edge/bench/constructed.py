@@ -1,13 +1,12 @@
 """An engine whose network always gives the same outputs, to measure all but the network."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edge.bench.objects import Outputs
 from edge.bench.subject import Subject
 from edge.inference.engine import Engine
-from edge.inference.thresholds import row_thresholds
+from edge.inference.thresholds import named_thresholds
 from edge.rfdetr.model import Output, RFDETRSeg
 
 
@@ -52,13 +51,11 @@ class _Constructed(RFDETRSeg):
 def with_outputs(subject: Subject, outputs: Outputs) -> Engine:
     """A warm engine like the subject's, but for the network."""
     names, engine, settings = subject.checkpoint.names, subject.engine, subject.config.model
-    threshold = row_thresholds(names, settings.confidence)
-    threshold[[name is None for name in names]] = np.inf
     constructed = Engine(
         _Constructed(engine.model, outputs),
         engine.device,
         engine.precision,
-        threshold,
+        named_thresholds(names, settings.confidence),
         settings.resize,
         settings.max_detections,
     )

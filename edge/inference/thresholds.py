@@ -25,6 +25,17 @@ def row_thresholds(names: Sequence[str | None], confidence: Confidence) -> npt.N
     return np.array([confidence.get(name or "", default) for name in names], np.float32)
 
 
+def named_thresholds(
+    names: Sequence[str | None], confidence: Confidence
+) -> npt.NDArray[np.float32]:
+    """``row_thresholds`` for what is about objects with a name: no score of an unnamed row is ever
+    high enough. Raises ``ValueError`` as it does.
+    """
+    threshold = row_thresholds(names, confidence)
+    threshold[[name is None for name in names]] = np.inf
+    return threshold
+
+
 def unknown_label(label: str, names: Sequence[str | None]) -> str:
     """Half a sentence that says so, with the label that was perhaps meant."""
     hint = did_you_mean(label, [name for name in names if name is not None])
