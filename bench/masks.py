@@ -140,7 +140,7 @@ def main() -> None:
         )
 
     size = (1080, 1920)
-    objects = summarise(detections(logits, size), NAMES)
+    objects = summarise(detections(logits, size), NAMES).objects
     frame = Frame("dock", 0, Timestamp(time.time(), 1e5, True), np.zeros((*size, 3), np.uint8))
     print("message             8 KiB            no limit")
     for count in (20, 100):

@@ -11,6 +11,19 @@ Image = npt.NDArray[np.uint8]  # [H, W, 3], BGR
 
 
 @dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """A frame without its picture: what remains of it where the picture would cost its memory.
+
+    ``size`` is (height, width) in pixels.
+    """
+
+    camera: str
+    id: int
+    captured_at: Timestamp
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """A captured picture. It is handed from thread to thread and never written again.
 
@@ -27,3 +40,7 @@ class Frame:
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def header(self) -> FrameHeader:
+        return FrameHeader(self.camera, self.id, self.captured_at, self.size)

@@ -117,7 +117,7 @@ class _Runner:
         frame = Frame(self._camera, number, captured_at, image)
         detections, times = self._model.detect(image)
         if self._as_json:
-            objects = summarise(detections, self._model.names, None, 0)
+            objects = summarise(detections, self._model.names).objects
             message = self._messages.build(
                 frame,
                 objects,

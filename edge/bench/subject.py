@@ -104,7 +104,7 @@ class Subject:
         inferred = time.perf_counter()
         detections = self.found(detections)
         to_summarise = time.perf_counter()
-        objects = summarise(detections, self.checkpoint.names)
+        objects = summarise(detections, self.checkpoint.names).objects
         summarised = time.perf_counter()
         payload = self.messages.build(
             frame, objects, frame.captured_at.uptime_s, sum(times) * 1000, self.clock.uptime_s()

@@ -1,12 +1,13 @@
 """What a subscriber learns of each object: label, box, and the size and place of its mask."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from edge.detections import Detections
-from edge.mask_runs import mask_runs
+from edge.mask_runs import MaskRuns, mask_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class ObjectSummary:
 
     ``box`` is the network's (x1, y1, x2, y2). ``area_px``, ``area_fraction`` (of the frame) and
     ``centroid`` (x, y: mean pixel index + 0.5) are of the full-resolution mask. ``detection`` is
-    the object's row in the frame's detections.
+    the object's row in the frame's detections. ``track_id`` (None: no confirmed track) and the ids
+    of the ``zones`` that it is in come from what was seen before.
     """
 
     label: str
@@ -26,6 +28,19 @@ class ObjectSummary:
     area_fraction: float
     centroid: tuple[float, float]
     detection: int
+    track_id: int | None = None
+    zones: tuple[str, ...] = ()
+
+
+class Summary(NamedTuple):
+    """The objects of a frame, largest mask first, and their masks.
+
+    The objects of ``masks`` are the rows of the frame's detections (``ObjectSummary.detection``);
+    a row that was left out has an empty mask there or one of no object.
+    """
+
+    objects: list[ObjectSummary]
+    masks: MaskRuns
 
 
 def summarise(
@@ -33,8 +48,8 @@ def summarise(
     names: Sequence[str | None],
     classes: Set[str] | None = None,
     min_area_fraction: float = 0.0,
-) -> list[ObjectSummary]:
-    """The objects of a frame, largest mask first.
+) -> Summary:
+    """What there is in a frame.
 
     ``names[row]`` is the label of class row ``row``; rows that are None or past the end are
     unnamed, and their objects are left out. So are labels outside ``classes`` (None: all are in),
@@ -53,7 +68,8 @@ def summarise(
 
     height, width = kept.frame_size
     objects = []
-    areas, centroids = mask_runs(kept.mask_logits, kept.frame_size).moments()
+    masks = mask_runs(kept.mask_logits, kept.frame_size)
+    areas, centroids = masks.moments()
     for i, (area_px, (x, y)) in enumerate(zip(areas.tolist(), centroids.tolist(), strict=True)):
         area_fraction = area_px / (height * width)
         if area_px == 0 or area_fraction < min_area_fraction:
@@ -74,4 +90,4 @@ def summarise(
         )
     # Whatever order the network gave equal areas in, the message has one order.
     objects.sort(key=lambda o: (-o.area_px, -o.score, o.box, o.class_id))
-    return objects
+    return Summary(objects, replace(masks, count=len(detections), index=rows[masks.index]))

@@ -1,19 +1,28 @@
 """Polygons against the official full-resolution masks, run lengths against COCO's own reader."""
 
+import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jsonschema import Draft202012Validator
 from pycocotools import mask as coco
 
+from edge.bench.objects import blobs
+from edge.clock import Timestamp
+from edge.detections import Detections
 from edge.events.geometry import Part, geometry, grid_rle, polygons
+from edge.events.message import FrameMessageBuilder
+from edge.events.outlines import Outlines
 from edge.events.schema import load
+from edge.events.summary import summarise
+from edge.frame import Frame
 
 OBJECT = load("frame-1")["$defs"]["object"]["properties"]
 DEFINITIONS = load("frame-1")["$defs"]
@@ -82,6 +91,42 @@ def test_polygons_cover_the_official_masks(
         if mask.any():
             assert_valid("polygon", parts)
             assert iou(parts, mask) > 0.97
+
+
+def assert_close_to_the_outline(logits: np.ndarray, size: tuple[int, int]) -> None:
+    """The bound that the docs state, against the outline as it is before it is simplified."""
+    outlines = Outlines.of(logits, size)
+    for k, parts in enumerate(polygons(logits, size)):
+        rings = [outlines.line(r).tolist() for r in np.flatnonzero(outlines.index == k)]
+        outline = rasterised([{"outer": ring, "holes": []} for ring in rings], size)
+        assert iou(parts, outline) >= 0.95
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    features=st.integers(2, 25),
+    offset=st.floats(-0.2, 0.5),
+    roughness=st.floats(0, 3),
+)
+def test_simplification_keeps_an_iou_of_95_percent(
+    seed: int, features: int, offset: float, roughness: float
+) -> None:
+    random = np.random.default_rng(seed)
+    coarse = torch.from_numpy(random.uniform(-1, 1, size=(1, 1, features, features)))
+    field = F.interpolate(coarse, size=(54, 54), mode="bicubic")[:, 0].numpy()
+    rough = 8 * (field + offset) + random.normal(0, roughness, field.shape)
+    rings = Outlines.of(rough.astype(np.float32), HD)
+    assume(0 < len(rings.area) <= 64)  # of more, not all are kept
+    assume(rings.area.sum() > 100)
+    assert_close_to_the_outline(rough.astype(np.float32), HD)
+
+
+def test_simplification_keeps_an_iou_of_95_percent_of_a_networks_masks() -> None:
+    golden = np.load(Path(__file__).parents[1] / "data" / "demo_golden.npz")
+    found = golden["pred_masks"][0, golden["pred_logits"][0].max(axis=1) > 0]
+    assert len(found) == 4
+    assert_close_to_the_outline(found, HD)
 
 
 @pytest.mark.parametrize("radius", [0.6, 1, 2, 5, 20])  # cells
@@ -212,3 +257,26 @@ def test_each_kind_adds_its_keys() -> None:
         "rle": [{"rle"}] * 2,
         "both": [{"polygon", "rle"}] * 2,
     }
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:pycocotools")
+@pytest.mark.parametrize("budget", [2000, 8192, 16_000, 10**6])
+def test_a_hundred_objects_with_geometry_keep_the_byte_budget(budget: int) -> None:
+    logits, _ = blobs(100, 54, seed=0)
+    scores, rows = np.full(100, 0.9, dtype=np.float32), np.zeros(100, dtype=np.intp)
+    boxes = np.tile(np.float32([1, 2, 30, 40]), (100, 1))
+    found = Detections(scores, rows, boxes, logits, HD)
+    objects = summarise(found, ["person"]).objects
+    seen = logits[[one.detection for one in objects]]
+    frame = Frame("dock", 0, Timestamp(1.7e9, 100.0, True), np.zeros((*HD, 3), dtype=np.uint8))
+    messages = FrameMessageBuilder("dock-7", "8f3c2a10", "rfdetr-seg-preview", budget)
+    payload = messages.build(frame, objects, 100.0, 19.0, 100.1, geometry(seen, HD, "both"))
+    message = json.loads(payload)
+    Draft202012Validator(load("frame-1")).validate(message)
+    assert len(payload) <= budget
+    assert len(message["objects"]) + message["truncated"] == message["counts"]["person"] == 100
+    outlined = [one for one in message["objects"] if "rle" in one]
+    assert (len(outlined) == 100) == (budget == 10**6)
+    for one, mask in zip(outlined, seen, strict=False):  # the largest have it
+        assert np.array_equal(coco.decode(one["rle"]), mask > 0)
+        assert one["polygon"]

@@ -65,7 +65,7 @@ def test_area_and_centroid_are_those_of_the_official_mask(
         if len(y):
             expected.append((i, len(y), x.mean() + 0.5, y.mean() + 0.5))
 
-    found = summarise(detections(logits, size, class_id=[0, 1, 2, 3]), NAMES)
+    found = summarise(detections(logits, size, class_id=[0, 1, 2, 3]), NAMES).objects
     assert sorted((o.class_id, o.area_px) for o in found) == [e[:2] for e in expected]
     for o in found:
         _, area, x, y = expected[[e[0] for e in expected].index(o.class_id)]
@@ -76,7 +76,7 @@ def test_area_and_centroid_are_those_of_the_official_mask(
 
 def test_a_summary_has_the_networks_label_box_and_score() -> None:
     box = np.array([[12.5, 0.0, 1900.25, 700.0]])
-    (seen,) = summarise(detections(squares(5), class_id=[2], score=[0.75], box=box), NAMES)
+    (seen,) = summarise(detections(squares(5), class_id=[2], score=[0.75], box=box), NAMES).objects
     assert (seen.label, seen.class_id, seen.score) == ("triangle", 2, 0.75)
     assert seen.box == (12.5, 0.0, 1900.25, 700.0)
     values = (*seen.box, *seen.centroid, seen.score, seen.area_fraction)
@@ -85,7 +85,7 @@ def test_a_summary_has_the_networks_label_box_and_score() -> None:
 
 
 def test_largest_mask_first() -> None:
-    found = summarise(detections(squares(3, 9, 6), class_id=[0, 1, 2]), NAMES)
+    found = summarise(detections(squares(3, 9, 6), class_id=[0, 1, 2]), NAMES).objects
     assert [o.class_id for o in found] == [1, 2, 0]
 
 
@@ -95,13 +95,15 @@ def test_equal_areas_are_ordered_by_score_then_box_then_class() -> None:
         squares(4, 4, 4, 4), class_id=[0, 2, 1, 3], score=[0.5, 0.5, 0.5, 0.8], box=box
     )
     for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
-        found = summarise(given[np.array(order)], NAMES)
+        found = summarise(given[np.array(order)], NAMES).objects
         assert [o.class_id for o in found] == [3, 1, 2, 0]
 
 
 def test_objects_with_an_empty_mask_are_left_out() -> None:
     logits = squares(4, 0, 5)
-    assert [o.class_id for o in summarise(detections(logits, class_id=[0, 1, 2]), NAMES)] == [2, 0]
+    assert [
+        o.class_id for o in summarise(detections(logits, class_id=[0, 1, 2]), NAMES).objects
+    ] == [2, 0]
 
 
 def test_unnamed_rows_and_other_classes_are_left_out_before_their_masks_are_computed(
@@ -114,9 +116,11 @@ def test_unnamed_rows_and_other_classes_are_left_out_before_their_masks_are_comp
         return mask_runs(logits, size)
 
     given = detections(squares(9, 8, 7, 6, 5), class_id=[0, 4, 5, 90, 1])
-    assert [o.label for o in summarise(given, NAMES)] == ["circle", "square"]
-    assert [o.label for o in summarise(given, NAMES, classes={"square", "star"})] == ["square"]
-    assert summarise(given, NAMES, classes=set()) == []
+    assert [o.label for o in summarise(given, NAMES).objects] == ["circle", "square"]
+    assert [o.label for o in summarise(given, NAMES, classes={"square", "star"}).objects] == [
+        "square"
+    ]
+    assert summarise(given, NAMES, classes=set()).objects == []
     monkeypatch.setattr("edge.events.summary.mask_runs", counted)
     summarise(given, NAMES)
     summarise(given, NAMES, classes={"square", "star"})
@@ -125,15 +129,19 @@ def test_unnamed_rows_and_other_classes_are_left_out_before_their_masks_are_comp
 
 def test_a_summary_tells_its_row_in_the_detections() -> None:
     given = detections(squares(3, 9, 6, 5), class_id=[0, 4, 2, 1])
-    assert [(o.class_id, o.detection) for o in summarise(given, NAMES)] == [(2, 2), (1, 3), (0, 0)]
+    assert [(o.class_id, o.detection) for o in summarise(given, NAMES).objects] == [
+        (2, 2),
+        (1, 3),
+        (0, 0),
+    ]
 
 
 def test_min_area_fraction_keeps_what_reaches_it() -> None:
     given = detections(squares(4, 8), class_id=[0, 1])
-    large, small = summarise(given, NAMES)
-    assert summarise(given, NAMES, None, small.area_fraction) == [large, small]
-    assert summarise(given, NAMES, None, np.nextafter(small.area_fraction, 1)) == [large]
-    assert summarise(given, NAMES, None, 1.0) == []
+    large, small = summarise(given, NAMES).objects
+    assert summarise(given, NAMES, None, small.area_fraction).objects == [large, small]
+    assert summarise(given, NAMES, None, np.nextafter(small.area_fraction, 1)).objects == [large]
+    assert summarise(given, NAMES, None, 1.0).objects == []
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -141,8 +149,8 @@ def test_objects_with_a_box_or_score_that_is_not_finite_are_left_out(bad: float)
     box = np.zeros((3, 4))
     box[1, 2] = bad
     given = detections(squares(5, 6, 7), class_id=[0, 1, 2], score=[0.9, 0.8, bad], box=box)
-    assert [o.class_id for o in summarise(given, NAMES)] == [0]
+    assert [o.class_id for o in summarise(given, NAMES).objects] == [0]
 
 
 def test_no_detections_give_no_summaries() -> None:
-    assert summarise(detections(np.zeros((0, 54, 54), dtype=np.float32)), NAMES) == []
+    assert summarise(detections(np.zeros((0, 54, 54), dtype=np.float32)), NAMES).objects == []
