@@ -40,18 +40,25 @@ def class_colour(class_id: int) -> Colour:
     return _PALETTE[class_id % len(_PALETTE)]
 
 
-def annotate(frame_bgr: Image, detections: Detections, names: Sequence[str | None]) -> Image:
+def annotate(
+    frame_bgr: Image,
+    detections: Detections,
+    names: Sequence[str | None],
+    track_ids: Sequence[int | None] = (),
+) -> Image:
     """A new picture, uint8 BGR ``[H, W, 3]``, with the detections drawn on it.
 
     ``frame_bgr`` has the size that ``detections`` speak of, and is left as it is. ``names[row]``
-    is the label of class row ``row``. As in the messages, a detection is left out whose row is
-    unnamed (None or past the end), whose box or score is not finite, or whose mask is empty.
-    Lines and text grow with the picture.
+    is the label of class row ``row``; ``track_ids``, where given, has the track of each detection,
+    None for one without. As in the messages, a detection is left out whose row is unnamed (None or
+    past the end), whose box or score is not finite, or whose mask is empty. Lines and text grow
+    with the picture.
     """
     picture = frame_bgr.copy()
     named = [row < len(names) and names[row] is not None for row in detections.class_id.tolist()]
     finite = np.isfinite(detections.score) & np.isfinite(detections.box).all(axis=1)
-    shown = detections[np.array(named, dtype=np.bool_) & finite]
+    rows = np.flatnonzero(np.array(named, dtype=np.bool_) & finite)
+    shown = detections[rows]
     masks = resize_masks(shown.mask_logits, detections.frame_size)
     areas = [int(np.count_nonzero(crop.mask)) for crop in masks]
     # Large things first, so that a small one in front of them stays visible.
@@ -68,8 +75,11 @@ def annotate(frame_bgr: Image, detections: Detections, names: Sequence[str | Non
     for i in order:
         class_id = int(shown.class_id[i])
         name = _drawable(str(names[class_id])) or f"class {class_id}"
+        track_id = track_ids[rows[i]] if track_ids else None
+        track = "" if track_id is None else f" #{track_id}"
+        text = f"{name}{track} {shown.score[i]:.2f}"
         corner = int(shown.box[i][0]), int(shown.box[i][1])
-        _label(picture, f"{name} {shown.score[i]:.2f}", corner, class_colour(class_id), scale)
+        _label(picture, text, corner, class_colour(class_id), scale)
     return picture
 
 

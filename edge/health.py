@@ -52,7 +52,10 @@ class DaemonHealth:
             return False, details
         now_s = self._clock.uptime_s()
         states = {camera.id: camera.state(now_s) for camera in self._cameras}
-        if "online" not in states.values() and "degraded" not in states.values():
+        kinds = set(states.values())
+        if kinds == {"disabled"}:
+            return False, {"reason": "every camera is switched off", "cameras": states}
+        if not kinds & {"online", "degraded"}:
             return False, {"reason": "no camera delivers frames", "cameras": states}
         return True, {"cameras": states}
 
@@ -89,10 +92,13 @@ class DaemonHealth:
         if self._model is None:
             return "loading the model"
         now_s = self._clock.uptime_s()
-        up = sum(camera.state(now_s) == "online" for camera in self._cameras)
+        states = [camera.state(now_s) for camera in self._cameras]
+        off = states.count("disabled")
+        cameras = f"cameras {states.count('online')}/{len(states) - off} up"
+        if off:
+            cameras += f" ({off} switched off)"
         broker = "connected" if self._mqtt_connected() else "away"
-        fps = self._inference_fps(now_s)
-        return f"cameras {up}/{len(self._cameras)} up, {fps:.1f} frames/s, broker {broker}"
+        return f"{cameras}, {self._inference_fps(now_s):.1f} frames/s, broker {broker}"
 
     def _inference_fps(self, now_s: float) -> float:
         """Over all cameras."""

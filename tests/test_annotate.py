@@ -164,3 +164,23 @@ def test_lines_and_text_grow_with_the_picture() -> None:
     large = annotate(np.full((1080, 1920, 3), 90, np.uint8), large_found, NAMES)
     shrunk = cv2.resize(large, (640, 360), interpolation=cv2.INTER_AREA)
     assert np.abs(shrunk.astype(int) - small).mean() < 2
+
+
+def test_the_track_stands_in_the_label() -> None:
+    boxes = [(100.0, 60.0, 200.0, 160.0), (400.0, 200.0, 500.0, 300.0)]
+    detections = found(square_at(9, 9), square_at(30, 34), boxes=boxes)
+    without = annotate(grey(), detections, NAMES)
+    with_track = annotate(grey(), detections, NAMES, [None, 42])
+    differs = changed(without, with_track)
+    assert differs[180:210, 400:].any()
+    assert not differs[:, :390].any()  # the one without a track
+
+
+def test_tracks_stay_with_their_objects_where_others_are_left_out() -> None:
+    boxes = [(400.0, 60.0, 500.0, 160.0), (100.0, 200.0, 200.0, 300.0)]
+    both = found(square_at(9, 34), square_at(30, 9), rows=[3, 0], boxes=boxes)
+    names = ["circle", "square", "triangle", None]
+    second = both[np.array([1])]
+    assert not changed(
+        annotate(grey(), both, names, [7, 42]), annotate(grey(), second, names, [42])
+    ).any()

@@ -8,7 +8,8 @@ class FrameAccounts:
     """Counts one camera's frames; `Camera` calls it under its lock only.
 
     ``next_id`` numbers the captured frames from 0; ``last_frame_s`` and ``first_frame_s`` are the
-    uptime of the newest frame, and of the first since the camera was opened.
+    uptime of the newest frame, and of the first since the camera was opened; both are None while
+    it is switched off.
     """
 
     def __init__(self, camera: str, metrics: Metrics) -> None:
@@ -63,6 +64,18 @@ class FrameAccounts:
 
     def silent(self) -> None:
         """No frame comes at the moment, wanted or not."""
+        self._up.set(0)
+
+    def switched_off(self, *, frame_waits: bool) -> None:
+        """No frame is wanted, neither the one in hand nor one that waits in the slot.
+
+        The camera begins anew after that: opening it is no reconnect, whatever failed before.
+        """
+        self.dropped("disabled")
+        if frame_waits:
+            self._dropped.labels(self._camera, "disabled").inc()
+        self._failed = False
+        self.first_frame_s = self.last_frame_s = None
         self._up.set(0)
 
     def steady_s(self) -> float:

@@ -3,6 +3,7 @@
 import logging
 import re
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ from edge.capture.address import FileAddress
 from edge.capture.ignore import IgnoreMask
 from edge.capture.slot import FrameSlot
 from edge.capture.source import (
-    KEYFRAME_WAIT_S,
     DamagedFrame,
     EndOfSource,
     Source,
@@ -22,6 +22,7 @@ from edge.capture.source import (
     Wait,
     open_source,
 )
+from edge.capture.tenure import Tenure, TenureOver, stuck_after_s
 from edge.capture.timing import Backoff, RateCap
 from edge.clock import Clock, Timestamp
 from edge.config import CameraSettings
@@ -31,44 +32,20 @@ from edge.metrics import Metrics
 LOG = logging.getLogger(__name__)
 
 ONLINE_S = 5.0  # a camera is online while its last frame is not older
-STUCK_S = 30.0  # a call into a source that takes longer never returns, as far as we care
 STEADY_S = 10.0  # frames for this long make the next failure a first one again
 
+State = Literal["online", "offline", "disabled"]
 Opener = Callable[[CameraSettings, int, Wait], Source]
-
-
-class _Replaced(Exception):  # noqa: N818
-    """Ends a capture thread that came back after another one took its place."""
-
-
-class _Tenure:
-    """One capture thread's time in charge of its camera; once ``over``, its work counts no more."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.over = False
-        self.busy_since_s: float | None = None  # uptime when a call into the source began
-        self.thread: threading.Thread | None = None
-
-
-def stuck_after_s(settings: CameraSettings) -> float:
-    """After how long one call into the source never returns: longer than any that is healthy.
-
-    Opening applies its timeout to the connection and again to the stream's description; waiting for
-    a first picture ends `KEYFRAME_WAIT_S` or one read timeout later.
-    """
-    opening_s = 2 * settings.open_timeout_s
-    reading_s = max(KEYFRAME_WAIT_S, settings.read_timeout_s) + settings.read_timeout_s
-    return max(STUCK_S, opening_s + 2, reading_s + 2)
 
 
 class Camera:
     """Owns the capture thread of one camera and accounts for every frame up to its slot.
 
-    Only the capture thread touches the source. ``size`` is (height, width) of the last frame;
-    ``reason`` says in one sentence, without credentials, why the camera does not deliver, and is
-    empty while it does; ``ended`` tells that a file which is not looped is over; ``description``
-    and ``decoder`` are the source's, once it was opened.
+    Only the capture thread touches the source. ``enabled`` is False while the camera is switched
+    off; ``size`` is (height, width) of the last frame; ``reason`` says in one sentence, without
+    credentials, why the camera does not deliver, and is empty while it does; ``ended`` tells that a
+    file which is not looped is over; ``description`` and ``decoder`` are the source's, once it was
+    opened.
     """
 
     def __init__(
@@ -82,6 +59,7 @@ class Camera:
     ) -> None:
         self.id = settings.id
         self.settings = settings
+        self.enabled = True
         self.ended = False
         self.reason = ""
         self.size: tuple[int, int] | None = None
@@ -96,51 +74,79 @@ class Camera:
         self._rate_cap = RateCap(settings.max_fps) if settings.max_fps else None
         source = settings.source
         self._every_frame = isinstance(source, FileAddress) and not source.pace
-        self._waits_for_slot = False
         self._logged_reason = ""
         self._announce = True  # log the next frame: it is the first, or ends a logged failure
         self._stuck_s = stuck_after_s(settings)
         self._lock = threading.Lock()
-        self._tenure: _Tenure | None = None
-        self._abandoned: list[threading.Thread] = []
+        self._started = False
+        self._tenure: Tenure | None = None  # the one in charge
+        self._leaving: list[Tenure] = []  # over, but their threads may still be in their sources
+        self._first_wanted_id = 0
 
     # -- for the main thread --------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start capturing, or start again after `stop` and `join`; frame ids go on."""
+        """Start capturing, or start again after `stop` and `join`; frame ids go on.
+
+        A camera that is switched off waits for `enable`.
+        """
+        self._started = True
         self.ended = False
-        self._put_in_charge(_Tenure())
+        if self._tenure is not None:
+            with self._lock:
+                self._dismiss(self._tenure)
+        self._fill_charge()
 
     def stop(self) -> None:
         """Tell the thread to stop; what it waits for on purpose ends at once."""
+        self._started = False
         if self._tenure is not None:
             self._tenure.stop.set()
             self._slot.wake()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread to end; False where it hangs in a call (it is a daemon thread)."""
-        if self._tenure is None or self._tenure.thread is None:
-            return True
-        self._tenure.thread.join(timeout_s)
-        return not self._tenure.thread.is_alive()
+        """Wait for every thread to end; False where one hangs in a call (they are daemons)."""
+        deadline = time.monotonic() + timeout_s
+        tenures = [*self._leaving, self._tenure] if self._tenure is not None else self._leaving
+        for tenure in tenures:
+            tenure.thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(tenure.thread.is_alive() for tenure in tenures)
 
-    @property
-    def last_frame_uptime_s(self) -> float | None:
-        return self._accounts.last_frame_s
+    def disable(self) -> None:
+        """Switch the camera off, also before `start`: its thread closes the source.
 
-    @property
-    def abandoned(self) -> int:
-        """Replaced capture threads that still hang."""
-        return sum(thread.is_alive() for thread in self._abandoned)
+        That thread is not waited for. The frame that it has in hand is dropped and counted, and so
+        is the one in the slot.
+        """
+        if not self.enabled:
+            return
+        with self._lock:
+            # First: who sees that the camera is off is not to tell of an older frame after that.
+            self._first_wanted_id = self._accounts.next_id
+            self.enabled = False
+            if self._tenure is not None:
+                self._dismiss(self._tenure)
+            waiting = self._slot.take()
+            self._accounts.switched_off(frame_waits=waiting is not None)
+            self.reason = "switched off"
+        self._slot.wake()
+        LOG.info("camera %s: switched off", self.id)
 
-    def state(self, now_uptime_s: float) -> Literal["online", "offline"]:
-        """Online: started, not ended, and the last frame is at most 5 s old."""
-        last = self.last_frame_uptime_s
-        if last is None or self.ended or self._tenure is None or self._tenure.stop.is_set():
-            return "offline"
-        # A file that is read as fast as it is used has its next frame ready, however long it waits.
-        delivers = self._waits_for_slot or now_uptime_s - last <= ONLINE_S
-        return "online" if delivers else "offline"
+    def enable(self) -> None:
+        """Switch the camera on again: its source is opened anew, so a file begins anew.
+
+        That waits for the old thread, which may be in its source still; `supervise` sees to it.
+        """
+        if self.enabled:
+            return
+        with self._lock:
+            self.ended = False
+            self.reason = self._logged_reason = ""
+            self._announce = True
+            self._backoff.reset()
+            self.enabled = True
+        LOG.info("camera %s: switched on", self.id)
+        self._fill_charge()
 
     def supervise(self, now_uptime_s: float) -> None:
         """Replace a capture thread that hangs; call it every second or so.
@@ -150,35 +156,77 @@ class Camera:
         the caller counts ``abandoned`` over its cameras.
         """
         tenure = self._tenure
-        if tenure is None or tenure.stop.is_set():
-            return
-        with self._lock:
-            if self.state(now_uptime_s) == "offline":
-                self._accounts.silent()
-            since = tenure.busy_since_s
-            if since is None or now_uptime_s - since <= self._stuck_s:
-                return
-            tenure.over = True
-            tenure.stop.set()
-            self._accounts.failed()
-            self.reason = (
-                f"the camera did not answer for {self._stuck_s:g} s; its thread was replaced"
-            )
-        LOG.error("camera %s: %s", self.id, self.reason)
-        self._announce = True
-        if tenure.thread is not None:
-            self._abandoned.append(tenure.thread)
-        self._put_in_charge(_Tenure())
+        if tenure is not None and not tenure.stop.is_set():
+            with self._lock:
+                if self.state(now_uptime_s) == "offline":
+                    self._accounts.silent()
+                hangs = tenure.hangs(now_uptime_s, self._stuck_s)
+                if hangs:
+                    self._accounts.failed()
+                    self._announce = True
+                    self.reason = (
+                        f"the camera did not answer for {self._stuck_s:g} s; "
+                        "its thread was replaced"
+                    )
+                    self._dismiss(tenure)
+            if hangs:
+                LOG.error("camera %s: %s", self.id, self.reason)
+        self._leaving = [tenure for tenure in self._leaving if tenure.thread.is_alive()]
+        for tenure in self._leaving:
+            tenure.abandoned |= tenure.hangs(now_uptime_s, self._stuck_s)
+        self._fill_charge()
 
-    def _put_in_charge(self, tenure: _Tenure) -> None:
-        name = f"capture-{self.id}"
-        tenure.thread = threading.Thread(target=self.run, args=(tenure,), name=name, daemon=True)
-        self._tenure = tenure
-        tenure.thread.start()
+    def _dismiss(self, tenure: Tenure) -> None:
+        """End the tenure in charge; the caller holds the lock."""
+        tenure.over = True
+        tenure.stop.set()
+        self._leaving.append(tenure)
+        self._tenure = None
+
+    def _fill_charge(self) -> None:
+        """Start a capture thread where one is wanted, once nobody else is in the source.
+
+        Few cameras bear two at a time. One that hangs for good is not waited for.
+        """
+        wanted = self._started and self.enabled and self._tenure is None
+        if wanted and all(old.abandoned or not old.thread.is_alive() for old in self._leaving):
+            self._tenure = Tenure(self.id, self.run, self._clock)
+            self._tenure.thread.start()
+
+    # -- for any thread -------------------------------------------------------------------------
+
+    @property
+    def last_frame_uptime_s(self) -> float | None:
+        """When the newest frame was captured; None before the first, and while switched off."""
+        return self._accounts.last_frame_s
+
+    @property
+    def abandoned(self) -> int:
+        """Capture threads that hang and that nobody waits for any more."""
+        return sum(tenure.abandoned and tenure.thread.is_alive() for tenure in self._leaving)
+
+    def state(self, now_uptime_s: float) -> State:
+        """Disabled: switched off. Online: started, not ended, the last frame at most 5 s old."""
+        tenure, last_s = self._tenure, self.last_frame_uptime_s
+        if not self.enabled:
+            return "disabled"
+        if tenure is None or tenure.stop.is_set() or self.ended or last_s is None:
+            return "offline"
+        # A file that is read as fast as it is used has its next frame ready, however long it waits.
+        delivers = tenure.waits_for_slot or now_uptime_s - last_s <= ONLINE_S
+        return "online" if delivers else "offline"
+
+    @property
+    def first_wanted_id(self) -> int:
+        """The first frame that may be told of: none from before the camera was last switched off.
+
+        Such a one may be on its way through the network then, and come out afterwards.
+        """
+        return self._first_wanted_id
 
     # -- the capture thread ---------------------------------------------------------------------
 
-    def run(self, tenure: _Tenure) -> None:
+    def run(self, tenure: Tenure) -> None:
         """Capture until told to stop or the file is over; after a failure, wait and try again."""
         try:
             while not tenure.stop.is_set():
@@ -189,7 +237,7 @@ class Camera:
                 except EndOfSource:
                     self._end(tenure)
                     return
-                except _Replaced:
+                except TenureOver:
                     raise
                 except Exception as error:
                     reason = f"capture failed unexpectedly ({type(error).__name__})"
@@ -197,33 +245,34 @@ class Camera:
                     self._retry_later(tenure, reason, details)
             with self._in_charge(tenure):
                 self._accounts.silent()
-        except _Replaced:
-            LOG.info("camera %s: a capture thread that had been replaced came back", self.id)
+        except TenureOver:
+            if tenure.abandoned:
+                LOG.info("camera %s: a capture thread that had hung came back", self.id)
 
-    def run_once(self, tenure: _Tenure) -> None:
+    def run_once(self, tenure: Tenure) -> None:
         """Open the camera and hand its frames on until told to stop; raises as its source does."""
         with self._in_charge(tenure):
             self._accounts.opening()
             next_id = self._accounts.next_id
-        source = self._opener(self.settings, next_id, lambda s: self._pause(tenure, s))
+        source = self._opener(self.settings, next_id, tenure.pause)
         try:
-            self._enter_call(tenure)
+            tenure.enter_call()
             source.open()
             with self._in_charge(tenure):
                 self.description, self.decoder = source.description, source.decoder
             while not tenure.stop.is_set():
-                self._enter_call(tenure)
+                tenure.enter_call()
                 source.grab()
                 taken_at = self._clock.now()
                 if tenure.stop.is_set():
                     break
                 self._take(tenure, source, taken_at)
         finally:
-            self._enter_call(tenure)
+            tenure.enter_call()
             source.close()
             tenure.busy_since_s = None
 
-    def _take(self, tenure: _Tenure, source: Source, taken_at: Timestamp) -> None:
+    def _take(self, tenure: Tenure, source: Source, taken_at: Timestamp) -> None:
         """Bring the frame that ``source`` has just grabbed to the slot, or count why not."""
         with self._in_charge(tenure):
             frame_id = self._accounts.captured(taken_at)
@@ -239,21 +288,21 @@ class Camera:
         self._ignore.blacken(image)
         frame = Frame(self.id, frame_id, taken_at, image)
         tenure.busy_since_s = None
-        if self._every_frame:
-            self._waits_for_slot = True
-            put = self._slot.put_when_empty(frame, tenure.stop)
-            self._waits_for_slot = False
-            with self._in_charge(tenure):
-                if not put:
-                    self._accounts.dropped("shutdown")
-                    return
-                self._accounts.handed_on(overwrote=False)
-                self._delivered(frame)
-        else:
-            with self._in_charge(tenure):
-                overwritten = self._slot.put(frame)
-                self._accounts.handed_on(overwrote=overwritten is not None)
-                self._delivered(frame)
+        slot_is_free = not self._every_frame or self._wait_for_slot(tenure)
+        with self._in_charge(tenure):
+            if not slot_is_free:
+                self._accounts.dropped("shutdown")
+                return
+            overwritten = self._slot.put(frame)
+            self._accounts.handed_on(overwrote=overwritten is not None)
+            self._delivered(frame)
+
+    def _wait_for_slot(self, tenure: Tenure) -> bool:
+        """Nobody but us puts frames there: once empty, the slot stays so."""
+        tenure.waits_for_slot = True
+        empty = self._slot.wait_empty(tenure.stop)
+        tenure.waits_for_slot = False
+        return empty
 
     def _delivered(self, frame: Frame) -> None:
         self.size = height, width = frame.size
@@ -262,7 +311,7 @@ class Camera:
             self._announce = False
             LOG.info("camera %s: delivers %dx%d, %s", self.id, width, height, self.description)
 
-    def _retry_later(self, tenure: _Tenure, reason: str, details: str = "") -> None:
+    def _retry_later(self, tenure: Tenure, reason: str, details: str = "") -> None:
         """Note the failure and wait; a reason is logged when it is new, not with each attempt."""
         with self._in_charge(tenure):
             if tenure.stop.is_set():  # a read that failed because we were going to stop anyway
@@ -276,14 +325,14 @@ class Camera:
             repeated = reason == self._logged_reason and not steady
             self._logged_reason = reason
             self._announce = self._announce or not repeated
-        delay_s = self._backoff.next_s()
+            delay_s = self._backoff.next_s()
         level = logging.DEBUG if repeated else logging.ERROR if details else logging.WARNING
         message = "camera %s: %s; next attempt in %.0f s%s"
         LOG.log(level, message, self.id, reason, delay_s, details and f"\n{details}")
-        self._pause(tenure, delay_s)
+        tenure.pause(delay_s)
         tenure.busy_since_s = None
 
-    def _end(self, tenure: _Tenure) -> None:
+    def _end(self, tenure: Tenure) -> None:
         with self._in_charge(tenure):
             self._accounts.silent()
             self.reason = "the file has ended"
@@ -291,19 +340,9 @@ class Camera:
         LOG.info("camera %s: %s", self.id, self.reason)
 
     @contextmanager
-    def _in_charge(self, tenure: _Tenure) -> Iterator[None]:
-        """What others see is changed in here only. Raises `_Replaced` in a replaced thread."""
+    def _in_charge(self, tenure: Tenure) -> Iterator[None]:
+        """What others see is changed in here only. Raises `TenureOver` where it is."""
         with self._lock:
             if tenure.over:
-                raise _Replaced
+                raise TenureOver
             yield
-
-    def _enter_call(self, tenure: _Tenure) -> None:
-        """Note that a call into the source begins: `supervise` watches how long it takes."""
-        tenure.busy_since_s = self._clock.uptime_s()
-
-    def _pause(self, tenure: _Tenure, seconds: float) -> None:
-        """Wait on purpose, which is no hanging; also what a paced source waits with."""
-        tenure.busy_since_s = None
-        tenure.stop.wait(seconds)
-        self._enter_call(tenure)

@@ -21,18 +21,14 @@ class FrameSlot:
             self._changed.notify_all()
             return overwritten
 
-    def put_when_empty(self, frame: Frame, stop: threading.Event) -> bool:
-        """Wait until the slot is empty, then leave ``frame``; False where ``stop`` came first.
+    def wait_empty(self, stop: threading.Event) -> bool:
+        """Wait until the slot is empty; False where ``stop`` came first.
 
         Whoever sets ``stop`` calls `wake` after it.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._frame is None or stop.is_set())
-            if stop.is_set():
-                return False
-            self._frame = frame
-            self._changed.notify_all()
-            return True
+            return not stop.is_set()
 
     def take(self) -> Frame | None:
         """The waiting frame, or None; the slot is empty afterwards."""
@@ -53,12 +49,17 @@ class FrameSlot:
 
 
 class FrameSlots:
-    """One slot a camera, served in turn, so that no camera can starve another."""
+    """One slot a camera, served in turn, so that no camera can starve another.
+
+    A frame that was taken is under way until whoever is through with it, be it reported or dropped,
+    calls `done`: so it is known when the last frame of a camera is (`all_done`).
+    """
 
     def __init__(self, camera_ids: Iterable[str]) -> None:
         self._changed = threading.Condition()  # an RLock inside: a slot's methods nest in ours
         self._slots = {camera: FrameSlot(self._changed) for camera in camera_ids}
         self._turns = list(self._slots)  # whose turn is next stands first
+        self._under_way = dict.fromkeys(self._slots, 0)
 
     def __getitem__(self, camera: str) -> FrameSlot:
         return self._slots[camera]
@@ -73,17 +74,25 @@ class FrameSlots:
                     if frame is not None:
                         # Those before it in turn had nothing; it alone goes to the end.
                         self._turns.append(self._turns.pop(position))
+                        self._under_way[camera] += 1
                         return frame
                 remaining_s = deadline - time.monotonic()
                 if remaining_s <= 0:
                     return None
                 self._changed.wait(remaining_s)
 
-    @property
-    def empty(self) -> bool:
-        """No frame waits in any slot."""
+    def done(self, camera: str) -> None:
+        """One of the camera's frames that were taken is reported, or dropped and counted."""
         with self._changed:
-            return all(slot.empty for slot in self._slots.values())
+            self._under_way[camera] -= 1
+
+    def all_done(self, camera: str) -> bool:
+        """No frame of the camera waits in its slot or is under way.
+
+        Of a camera that puts no more frames (``Camera.ended``) this stays so.
+        """
+        with self._changed:
+            return self._slots[camera].empty and not self._under_way[camera]
 
     def drain(self) -> list[Frame]:
         """Empty all slots; for the shutdown, which counts what is returned."""

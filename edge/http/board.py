@@ -3,35 +3,11 @@
 import asyncio
 import contextlib
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from edge.clock import Timestamp
-from edge.detections import Detections
-from edge.frame import Frame
-
-if TYPE_CHECKING:
-    from edge.events.summary import ObjectSummary
-
-_JPEG_QUALITY = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A frame, what was found in it, and what of that its message reports."""
-
-    frame: Frame
-    detections: Detections
-    objects: "Sequence[ObjectSummary]"
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """The number of reported objects by label."""
-        return dict(Counter(seen.label for seen in self.objects))
+from edge.picture import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +35,11 @@ class PictureBoard:
         self._drawing = threading.Lock()  # guards the next one, for as long as an encoding takes
         self._drawn: dict[str, Picture] = {}
 
-    def post(
-        self,
-        camera: str,
-        frame: Frame,
-        detections: Detections,
-        objects: "Sequence[ObjectSummary]",
-    ) -> None:
-        """Show this result from now on. ``objects`` are those of the frame's message."""
+    def post(self, result: Result) -> None:
+        """Show this result of its camera from now on."""
+        camera = result.frame.camera
         with self._lock:
-            self._newest[camera] = Result(frame, detections, objects)
+            self._newest[camera] = result
             waiting = list(self._waiting.get(camera, ()))
         for wake in waiting:
             wake()
@@ -95,7 +66,7 @@ class PictureBoard:
                 return None
             drawn = self._drawn.get(camera)
             if drawn is None or drawn.frame_id != result.frame.id:
-                drawn = _draw(result)
+                drawn = Picture(result.frame.id, result.frame.captured_at, result.jpeg())
                 self._drawn[camera] = drawn
             return drawn
 
@@ -127,21 +98,3 @@ class PictureBoard:
             with self._lock:
                 self._waiting[camera].discard(wake)
         return self.newest(camera)
-
-
-def _draw(result: Result) -> Picture:
-    # Late: the board is made before anybody looks, and most daemons are never looked at.
-    import cv2
-
-    from edge.annotate import annotate
-
-    # The objects of the message, no others: the numbers beside the picture are theirs.
-    found = result.detections
-    reported = {(seen.class_id, seen.score, seen.box) for seen in result.objects}
-    each = zip(found.class_id.tolist(), found.score.tolist(), found.box.tolist(), strict=True)
-    drawn = [(class_id, score, tuple(box)) in reported for class_id, score, box in each]
-    labels = {seen.class_id: seen.label for seen in result.objects}
-    names = [labels.get(row) for row in range(max(labels, default=-1) + 1)]
-    image = annotate(result.frame.image, found[np.array(drawn, dtype=np.bool_)], names)
-    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return Picture(result.frame.id, result.frame.captured_at, jpeg.tobytes())

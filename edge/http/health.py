@@ -14,7 +14,7 @@ class CameraView:
     reason: str | None  # why it is not online, one sentence
     source: str  # without credentials: rtsp://***@host/path
     fps: float  # inferred frames per second
-    age_s: float | None  # since the newest frame was captured; None before the first
+    age_s: float | None  # since the newest frame was captured; None before it, and when disabled
     size: tuple[int, int] | None  # width, height in pixels of the newest frame
 
 

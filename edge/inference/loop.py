@@ -47,15 +47,18 @@ class TakesFrames(Protocol):
 
     def take(self, timeout_s: float) -> Frame | None: ...
 
+    def done(self, camera: str) -> None: ...
+
 
 class InferenceLoop:
     """Runs in the thread that built the engine; ``results`` is read by the events thread.
 
     While the device works on one frame, the next one is taken and submitted; a result is waited for
     where the device has enough to do, or where no frame waits. A frame older than its camera's
-    ``max_age_s`` is dropped and counted, never inferred. ``turns`` counts every turn, empty ones
-    too, and ``turned_uptime_s`` is when the last one ended: heartbeat and watchdog, in other
-    threads, go by them.
+    ``max_age_s`` is dropped and counted, never inferred. With a frame that does not reach
+    ``results`` the loop is `done`; with every other the events thread is, once it is reported.
+    ``turns`` counts every turn, empty ones too, and ``turned_uptime_s`` is when the last one ended:
+    heartbeat and watchdog, in other threads, go by them.
     """
 
     def __init__(
@@ -71,11 +74,6 @@ class InferenceLoop:
         self._in_flight: deque[tuple[Frame, float]] = deque()  # with when they were submitted
         self.turns = 0
         self.turned_uptime_s = clock.uptime_s()
-
-    @property
-    def in_flight(self) -> int:
-        """The number of frames that the engine has and that are not handed on yet."""
-        return len(self._in_flight)
 
     def run(self, engine: Infers, stop: threading.Event) -> None:
         """Turn until ``stop``; the frames in flight are finished and handed on."""
@@ -95,7 +93,7 @@ class InferenceLoop:
     def _fresh(self, frame: Frame) -> bool:
         age_s = self._clock.uptime_s() - frame.captured_at.uptime_s
         if age_s > self._max_age_s[frame.camera]:
-            self._metrics.frames_dropped.labels(frame.camera, "stale").inc()
+            self._drop(frame, "stale")
             return False
         self._metrics.frame_age.labels(frame.camera).observe(max(age_s, 0.0))
         return True
@@ -122,8 +120,12 @@ class InferenceLoop:
         except BaseException:
             while self._in_flight:
                 frame, _ = self._in_flight.popleft()
-                self._metrics.frames_dropped.labels(frame.camera, "error").inc()
+                self._drop(frame, "error")
             raise
+
+    def _drop(self, frame: Frame, reason: str) -> None:
+        self._metrics.frames_dropped.labels(frame.camera, reason).inc()
+        self._frames.done(frame.camera)
 
     def _hand_on(self, inferred: Inferred, stop: threading.Event) -> None:
         """The queue holds one: a slow events thread slows the loop, it loses no inferred frame.
@@ -138,4 +140,5 @@ class InferenceLoop:
             except queue.Full:
                 if told_to_stop:
                     log.error("the last inferred frame could not be handed on")
+                    self._frames.done(inferred.frame.camera)
                     return

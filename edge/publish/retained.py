@@ -1,19 +1,17 @@
 """Which retained topics this daemon has left on a broker, remembered on disk across its runs."""
 
-import json
-import logging
-import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-log = logging.getLogger(__name__)
+from edge.durable_file import DurableJson, strings
 
 _VERSION = 1
 
 
 class RetainedTopics:
-    """The record of one broker's retained topics that are ours, and which of them are in use.
+    """The record of one broker's (``host:port``) topics that are ours, and which are in use.
 
     A topic is on disk before its first retained message leaves, and stays there until the broker
     has acknowledged the empty message that clears it: whatever happens in between, the next start
@@ -25,12 +23,16 @@ class RetainedTopics:
     """
 
     def __init__(self, path: Path, broker: str) -> None:
-        self._path = path
-        self._broker = broker  # host:port
+        self._file = DurableJson(
+            path,
+            _VERSION,
+            "retained topics",
+            when_damaged="topics that left the configuration before this start are not cleared",
+            when_unwritable="retained topics that leave the configuration may stay on the broker",
+        )
         self._lock = threading.Lock()
         self._in_use: set[str] = set()
-        self._write_failed = False
-        self._brokers = self._read()
+        self._brokers = self._file.read(_brokers) or {}
         self._ours = self._brokers.setdefault(broker, set())
 
     def keep(self, topics: Iterable[str]) -> None:
@@ -61,65 +63,10 @@ class RetainedTopics:
             if self._ours <= self._in_use:  # the last one of a batch: one write for all of it
                 self._write()
 
-    def _read(self) -> dict[str, set[str]]:
-        try:
-            document = json.loads(self._path.read_text(encoding="utf-8"))
-            if document["version"] != _VERSION:
-                raise ValueError(f"version {document['version']!r}")
-            return {broker: _strings(topics) for broker, topics in document["brokers"].items()}
-        except FileNotFoundError:
-            return {}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            aside = self._path.with_name(self._path.name + ".corrupt")
-            try:
-                os.replace(self._path, aside)
-                log.warning(
-                    "%s is not a record of retained topics: set aside as %s; topics that left the "
-                    "configuration before this start are not cleared",
-                    self._path,
-                    aside.name,
-                )
-            except OSError as error:
-                log.warning("%s is damaged and cannot be set aside: %s", self._path, error)
-        except OSError as error:
-            log.warning("cannot read %s: %s", self._path, error)
-        return {}
-
     def _write(self) -> None:
         brokers = {broker: sorted(topics) for broker, topics in self._brokers.items() if topics}
-        text = json.dumps({"version": _VERSION, "brokers": brokers}, indent=1)
-        try:
-            _replace(self._path, text.encode())
-        except OSError as error:
-            if not self._write_failed:
-                log.warning(
-                    "cannot write %s: %s; retained topics that leave the configuration may stay on "
-                    "the broker",
-                    self._path,
-                    error,
-                )
-            self._write_failed = True
-        else:
-            self._write_failed = False
+        self._file.write({"brokers": brokers})
 
 
-def _strings(topics: object) -> set[str]:
-    if not isinstance(topics, list) or not all(isinstance(topic, str) for topic in topics):
-        raise TypeError("topics are a list of strings")
-    return set(topics)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write ``path`` so that a power cut leaves either the old content or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # the rename itself is in the folder
-    finally:
-        os.close(folder)
+def _brokers(document: dict[str, Any]) -> dict[str, set[str]]:
+    return {broker: set(strings(topics)) for broker, topics in document["brokers"].items()}

@@ -4,9 +4,11 @@ import logging
 import socket
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from rtsp_server import RtspServer, pattern
+from scripted_camera import until
 
 from edge.capture.address import RtspAddress
 from edge.capture.camera import Camera
@@ -14,7 +16,7 @@ from edge.capture.slot import FrameSlots
 from edge.capture.timing import Backoff
 from edge.config import CameraSettings
 from edge.frame import Frame
-from edge.metrics import Metrics
+from edge.metrics import DROP_REASONS, Metrics
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 DEADLINE_S = 30.0
@@ -63,10 +65,7 @@ class Rig:
         self.camera.stop()
         assert self.camera.join(DEADLINE_S)
         waiting = len(self.slots.drain())
-        dropped = sum(
-            self.count("frames_dropped_total", reason=reason)
-            for reason in ("overwritten", "rate", "error", "shutdown")
-        )
+        dropped = sum(self.count("frames_dropped_total", reason=reason) for reason in DROP_REASONS)
         assert self.count("frames_captured_total") == self.taken + dropped + waiting
 
 
@@ -128,4 +127,49 @@ def test_comes_up_when_the_camera_does() -> None:
         assert rig.camera.state(rig.camera._clock.uptime_s()) == "online"
         assert rig.camera.size == (480, 640)
         assert str(rig.camera.description) == "h264 over TCP 640x480 at 25 fps"
+        rig.stop_and_balance()
+
+
+def connections(server: RtspServer) -> int:
+    """How many TCP connections the server has open on its port."""
+    established, here = "01", f"0100007F:{server.port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1] == here and row[3] == established for row in rows)
+
+
+def test_off_hangs_up_and_on_connects_again() -> None:
+    with RtspServer({"cam": pattern()}) as server:
+        rig = Rig(server.url("cam"))
+        rig.camera.start()
+        first = rig.take()
+        assert connections(server) == 1
+        rig.camera.disable()
+        assert rig.camera.state(rig.camera._clock.uptime_s()) == "disabled"
+        until(lambda: connections(server) == 0)
+        assert rig.camera.join(DEADLINE_S)
+        captured = rig.count("frames_captured_total")
+        rig.camera.enable()
+        again = rig.take()
+        assert connections(server) == 1
+        assert again.id >= captured > first.id
+        assert rig.count("camera_reconnects_total") == 0
+        assert rig.camera.reason == ""
+        rig.stop_and_balance()
+
+
+def test_off_ends_the_attempts_to_reach_a_camera_that_is_away() -> None:
+    with RtspServer({"cam": pattern()}) as server:
+        rig = Rig(server.url("cam"))
+        server.kill()
+        rig.camera.start()
+        until(lambda: rig.count("camera_reconnects_total") >= 1)
+        rig.camera.disable()
+        assert rig.camera.join(DEADLINE_S)
+        reconnects = rig.count("camera_reconnects_total")
+        server.start()
+        rig.camera.supervise(rig.camera._clock.uptime_s() + 100)
+        assert connections(server) == 0
+        rig.camera.enable()
+        rig.take()
+        assert rig.count("camera_reconnects_total") == reconnects
         rig.stop_and_balance()

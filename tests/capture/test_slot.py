@@ -70,14 +70,16 @@ def test_drain_empties_all_slots() -> None:
     assert slots.drain() == []
 
 
-def test_put_when_empty_waits_for_the_consumer() -> None:
+def test_a_slot_is_waited_for_until_the_consumer_has_emptied_it() -> None:
     slots = FrameSlots(["a"])
     stop = threading.Event()
     slots["a"].put(frame("a", 0))
-    done: list[bool] = []
+    overwritten: list[Frame | None] = []
 
     def produce() -> None:
-        done.extend(slots["a"].put_when_empty(frame("a", n), stop) for n in (1, 2, 3))
+        for number in (1, 2, 3):
+            assert slots["a"].wait_empty(stop)
+            overwritten.append(slots["a"].put(frame("a", number)))
 
     thread = threading.Thread(target=produce)
     thread.start()
@@ -88,20 +90,58 @@ def test_put_when_empty_waits_for_the_consumer() -> None:
         ids.append(taken.id)
     thread.join(10)
     assert ids == [0, 1, 2, 3]
-    assert done == [True, True, True]
+    assert overwritten == [None, None, None]
 
 
-def test_put_when_empty_ends_when_told_to_stop() -> None:
+def test_waiting_for_an_empty_slot_ends_when_told_to_stop() -> None:
     slot = FrameSlot()
     stop = threading.Event()
     slot.put(frame("a", 0))
-    done: list[bool] = []
-    thread = threading.Thread(target=lambda: done.append(slot.put_when_empty(frame("a", 1), stop)))
+    empty: list[bool] = []
+    thread = threading.Thread(target=lambda: empty.append(slot.wait_empty(stop)))
     thread.start()
     stop.set()
     slot.wake()
     thread.join(10)
-    assert done == [False]
+    assert empty == [False]
     waiting = slot.take()
     assert waiting is not None
     assert waiting.id == 0
+
+
+def test_a_camera_is_done_once_each_of_its_frames_is() -> None:
+    slots = FrameSlots(["a", "b"])
+    assert slots.all_done("a")
+    slots["a"].put(frame("a", 0))
+    assert not slots.all_done("a")
+    slots.take(0)  # neither in the slot nor through
+    slots["a"].put(frame("a", 1))
+    slots.take(0)
+    slots["b"].put(frame("b", 0))
+    slots.done("a")
+    assert not slots.all_done("a")
+    slots.done("a")
+    assert slots.all_done("a")
+    assert not slots.all_done("b")
+
+
+def test_a_frame_between_slot_and_report_is_never_overlooked() -> None:
+    slots = FrameSlots(["a"])
+    stop = threading.Event()
+    seen_done: list[bool] = []
+
+    def look() -> None:
+        while not stop.is_set():
+            seen_done.append(slots.all_done("a"))
+
+    slots["a"].put(frame("a", 0))
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for number in range(1, 2000):
+        assert slots.take(0) is not None
+        slots["a"].put(frame("a", number))
+        slots.done("a")
+    stop.set()
+    watcher.join(10)
+    assert seen_done
+    assert not any(seen_done)

@@ -13,6 +13,7 @@ from edge.http.board import PictureBoard
 from edge.http.health import CameraView, NodeView
 from edge.http.server import HttpServer
 from edge.metrics import Metrics
+from edge.picture import Result
 
 NODE = NodeView("dock-7", "0.1.0", "rfdetr-seg-demo", 81233.1, True, 14.2)
 
@@ -63,7 +64,8 @@ class Daemon:
         detections = Detections(
             np.array([0.91], np.float32), np.array([1]), box.astype(np.float32), logits, size
         )
-        self.board.post(camera, frame, detections, summarise(detections, [None, label]))
+        objects = summarise(detections, [None, label]).objects
+        self.board.post(Result(frame, detections, objects))
         return frame
 
 

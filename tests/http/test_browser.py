@@ -69,6 +69,22 @@ def test_text_stays_text_and_states_are_told(serve: Serve, daemon: Daemon, tmp_p
     assert ">22 h 33 min</dd>" in page
 
 
+def test_a_camera_that_is_switched_off_is_shown_so(
+    serve: Serve, daemon: Daemon, tmp_path: Path
+) -> None:
+    daemon.views = [replace(CAMERA, state="disabled", reason="switched off", age_s=None, fps=0.0)]
+    daemon.post("dock", 7)
+    daemon.board.clear("dock")
+
+    page = chromium(tmp_path, "--dump-dom", serve().url)
+
+    assert 'data-camera="dock" data-state="disabled"' in page
+    assert '<p class="reason" data-show="reason">switched off</p>' in page
+    assert "0.0 fps" not in page
+    assert "no frame yet" not in page
+    assert 'src="cameras/dock' not in page
+
+
 def test_the_page_keeps_asking_for_newer_pictures(
     serve: Serve, daemon: Daemon, tmp_path: Path
 ) -> None:

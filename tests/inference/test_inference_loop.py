@@ -91,6 +91,7 @@ def test_a_stale_frame_is_dropped_and_counted():
     assert engine.seen == []
     assert bench.results.empty()
     assert bench.count("frames_dropped_total", camera="a", reason="stale") == 1
+    assert bench.slots.all_done("a")
     assert bench.count("frame_age_seconds_count", camera="a") == 0
     assert bench.count("frames_inferred_total", camera="a") == 0
 
@@ -151,6 +152,8 @@ def test_a_dead_events_thread_does_not_hold_the_loop_once_it_is_told_to_stop():
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
+    bench.slots.done("a")  # the first is reported; with the second the loop was done itself
+    assert bench.slots.all_done("a")
 
 
 def test_the_time_before_the_first_turn_is_no_stall():
@@ -174,7 +177,10 @@ class TestWithTwoFramesInFlight:
         bench.frame("a", 3)
         bench.turn(engine)
         assert (engine.seen, bench.results.qsize()) == ([1, 2, 3], 2)
-        assert bench.loop.in_flight == 1
+        bench.slots.done("a")
+        bench.slots.done("b")
+        assert not bench.slots.all_done("a")  # the third is in flight
+        assert bench.slots.all_done("b")
 
     def test_a_result_is_handed_on_at_once_where_no_frame_waits(self):
         bench, engine = Bench(), FakeEngine(depth=2)
@@ -182,7 +188,9 @@ class TestWithTwoFramesInFlight:
         bench.turn(engine)
         bench.turn(engine)
         assert bench.results.get_nowait().frame.id == 1
-        assert bench.loop.in_flight == 0
+        assert not bench.slots.all_done("a")  # until the events thread has reported it
+        bench.slots.done("a")
+        assert bench.slots.all_done("a")
 
     def test_results_belong_to_their_frames(self):
         bench, engine = Bench(), FakeEngine(depth=2)
@@ -224,3 +232,5 @@ class TestWithTwoFramesInFlight:
             bench.turn(engine)
         assert bench.count("frames_dropped_total", camera="a", reason="error") == 1
         assert bench.count("frames_dropped_total", camera="b", reason="error") == 1
+        assert bench.slots.all_done("a")
+        assert bench.slots.all_done("b")

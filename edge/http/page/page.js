@@ -59,8 +59,9 @@ function showCamera(camera) {
   card.dataset.state = camera.state;
   setText(card, "state", camera.state);
   setText(card, "reason", camera.reason);
-  setText(card, "fps", `${camera.fps.toFixed(1)} fps`);
-  setText(card, "age", age(camera.age_s));
+  const off = camera.state === "disabled";
+  setText(card, "fps", off ? "" : `${camera.fps.toFixed(1)} fps`);
+  setText(card, "age", off ? "" : age(camera.age_s));
   setText(card, "size", camera.size && `${camera.size[0]}×${camera.size[1]}`);
   setText(card, "source", camera.source);
   showCounts(shown(card, "counts"), camera.counts);
