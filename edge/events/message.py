@@ -1,20 +1,22 @@
 """The frame message: JSON of schema ``rfdetr-edge.frame/1``, within a budget of bytes."""
 
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from edge.events.fields import (
+    cut,
+    encode,
+    frame_fields,
+    latency_fields,
+    object_fields,
+    text,
+    time_fields,
+)
 from edge.events.summary import ObjectSummary
 from edge.frame import Frame
 
 FRAME_SCHEMA = "rfdetr-edge.frame/1"
 SMALLEST_BUDGET = 512  # bytes: what a message without objects and counts always fits in
-
-# Only a message without room for its own header has its names cut to this (bytes of JSON).
-_SHORTEST_NAME = 30
-_SURROGATES = re.compile("[\ud800-\udfff]")
-_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class FrameMessageBuilder:
@@ -26,7 +28,7 @@ class FrameMessageBuilder:
     def __init__(self, node: str, session: str, model: str, max_payload_bytes: int) -> None:
         if max_payload_bytes < SMALLEST_BUDGET:
             raise ValueError(f"max_payload_bytes must be at least {SMALLEST_BUDGET}")
-        self._node, self._session, self._model = _text(node), session, _text(model)
+        self._node, self._session, self._model = text(node), session, text(model)
         self._max_payload_bytes = max_payload_bytes
         self._seq: Counter[str] = Counter()
 
@@ -47,31 +49,21 @@ class FrameMessageBuilder:
         the counts (``counts_truncated`` tells how many labels).
         """
         self._seq[frame.camera] += 1
-        captured_at = frame.captured_at
-        height, width = frame.size
-        header = {
+        header: dict[str, object] = {
             "schema": FRAME_SCHEMA,
             "session": self._session,
             "seq": self._seq[frame.camera],
             "node": self._node,
-            "camera": _text(frame.camera),
+            "camera": text(frame.camera),
             "model": self._model,
-            "time": {
-                "capture": captured_at.rfc3339(),
-                "uptime_s": round(captured_at.uptime_s, 3),
-                "clock_synced": captured_at.synced,
-            },
-            "latency_ms": {
-                "capture_to_infer": _ms(1000 * (infer_started_uptime_s - captured_at.uptime_s)),
-                "infer": _ms(infer_ms),
-                "capture_to_publish": _ms(1000 * (now_uptime_s - captured_at.uptime_s)),
-            },
-            "frame": {"id": frame.id, "width": width, "height": height},
+            "time": time_fields(frame),
+            "latency_ms": latency_fields(frame, infer_started_uptime_s, infer_ms, now_uptime_s),
+            "frame": frame_fields(frame),
         }
         message = self._within_budget(header, objects, geometry, frame.size)
         if len(message) > self._max_payload_bytes:
             for name in ("node", "camera", "model"):
-                header[name] = _cut(str(header[name]))
+                header[name] = cut(str(header[name]))
             message = self._within_budget(header, objects, geometry, frame.size)
         return message
 
@@ -83,10 +75,10 @@ class FrameMessageBuilder:
         size: tuple[int, int],
     ) -> bytes:
         """The message with all that the header leaves room for: counts, objects, then geometry."""
-        labels = Counter(_text(seen.label) for seen in objects).most_common()
-        entries = [b"%b:%d" % (_encode(label), number) for label, number in labels]
+        labels = Counter(text(seen.label) for seen in objects).most_common()
+        entries = [b"%b:%d" % (encode(label), number) for label, number in labels]
         counts = b",".join(entries)
-        head = _encode(header)[:-1] + b',"counts":{'
+        head = encode(header)[:-1] + b',"counts":{'
         middle, tail = b'},"objects":[', b'],"truncated":'
         room = self._max_payload_bytes - len(head + middle + tail + b"}")
 
@@ -98,13 +90,13 @@ class FrameMessageBuilder:
             middle = b'%b%d,"objects":[' % (told, len(entries) - len(kept))
             return b"%b%b%b%b%d}" % (head, counts, middle, tail, len(objects))
 
-        pieces = (_encode(_object(seen, size)) for seen in objects)
+        pieces = (encode(object_fields(seen, size)) for seen in objects)
         kept = _longest_start(pieces, len(objects), room - len(counts))
         truncated = len(objects) - len(kept)
         if not truncated:
             room -= len(counts) + len(b",".join(kept)) + len(b"0")
             for i, keys in enumerate(geometry):
-                more = b",%b}" % _encode(dict(keys))[1:-1]
+                more = b",%b}" % encode(dict(keys))[1:-1]
                 room -= len(more) - len(b"}")
                 if room < 0:
                     break
@@ -127,43 +119,3 @@ def _longest_start(pieces: Iterable[bytes], count: int, room: int) -> list[bytes
             break
         kept.append(piece)
     return kept
-
-
-def _object(seen: ObjectSummary, size: tuple[int, int]) -> dict[str, object]:
-    height, width = size
-    limits = (width, height, width, height)
-    return {
-        "track_id": None,
-        "label": _text(seen.label),
-        "class_id": seen.class_id,
-        "score": round(seen.score, 3),
-        "bbox": [
-            min(max(0.0, round(edge, 1)), float(limit))
-            for edge, limit in zip(seen.box, limits, strict=True)
-        ],
-        "area_px": seen.area_px,
-        "area_fraction": round(seen.area_fraction, 5),
-        "centroid": [round(position, 1) for position in seen.centroid],
-        "zones": [],
-    }
-
-
-def _encode(value: object) -> bytes:
-    return _json.encode(value).encode()
-
-
-def _text(text: str) -> str:
-    """The text as UTF-8 can carry it: a lone surrogate becomes U+FFFD."""
-    return _SURROGATES.sub("\ufffd", text)
-
-
-def _cut(name: str) -> str:
-    name = name[:_SHORTEST_NAME]
-    while len(_encode(name)) - len('""') > _SHORTEST_NAME:
-        name = name[:-1]
-    return name
-
-
-def _ms(latency_ms: float) -> float:
-    # A video file's own time may run ahead of the clock; no latency is below 0.
-    return max(0.0, round(latency_ms, 1))
