@@ -28,11 +28,32 @@ class Topics:
     def frame(self, camera: str) -> str:
         return f"{self.root}/{camera}/frame"
 
+    def events(self, camera: str) -> str:
+        return f"{self.root}/{camera}/events"
+
+    def count(self, camera: str, slug: str) -> str:
+        return f"{self.root}/{camera}/count/{slug}"
+
+    def zone(self, camera: str, zone: str, slug: str) -> str:
+        return f"{self.root}/{camera}/zone/{zone}/{slug}"
+
+    def line(self, camera: str, line: str, slug: str) -> str:
+        return f"{self.root}/{camera}/line/{line}/{slug}"
+
+    def snapshot(self, camera: str) -> str:
+        return f"{self.root}/{camera}/snapshot"
+
+    def enabled_set(self, camera: str) -> str:
+        return f"{self.root}/{camera}/enabled/set"
+
+    def enabled_state(self, camera: str) -> str:
+        return f"{self.root}/{camera}/enabled/state"
+
     def kind(self, topic: str) -> str:
         """What a message on ``topic`` is, as the ``kind`` label of the metrics.
 
-        The level that says it: ``status``, ``info``, ``heartbeat``, ``frame``, later ``count``
-        and so on; ``discovery`` for a topic outside the tree.
+        The level that says it: ``status``, ``info``, ``heartbeat``, ``frame``, ``count`` and so on;
+        ``discovery`` for a topic outside the tree.
         """
         if not topic.startswith(self.root + "/"):
             return "discovery"

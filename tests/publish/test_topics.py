@@ -12,6 +12,13 @@ def test_topics_are_those_of_the_contract():
     assert topics.heartbeat == "site/rfdetr-edge/dock-7/heartbeat"
     assert topics.camera_status("dock") == "site/rfdetr-edge/dock-7/dock/status"
     assert topics.frame("dock") == "site/rfdetr-edge/dock-7/dock/frame"
+    assert topics.events("dock") == "site/rfdetr-edge/dock-7/dock/events"
+    assert topics.count("dock", "person") == "site/rfdetr-edge/dock-7/dock/count/person"
+    assert topics.zone("dock", "bay", "person") == "site/rfdetr-edge/dock-7/dock/zone/bay/person"
+    assert topics.line("dock", "gate", "person") == "site/rfdetr-edge/dock-7/dock/line/gate/person"
+    assert topics.snapshot("dock") == "site/rfdetr-edge/dock-7/dock/snapshot"
+    assert topics.enabled_set("dock") == "site/rfdetr-edge/dock-7/dock/enabled/set"
+    assert topics.enabled_state("dock") == "site/rfdetr-edge/dock-7/dock/enabled/state"
 
 
 @pytest.mark.parametrize(
@@ -25,6 +32,7 @@ def test_topics_are_those_of_the_contract():
         ("a/n/dock/count/person", "count"),
         ("a/n/status/status", "status"),  # a camera may be called so
         ("a/n/dock/zone/bay/person", "zone"),
+        ("a/n/dock/enabled/state", "enabled"),
         ("homeassistant/device/x/config", "discovery"),
         ("a/nn/info", "discovery"),
     ],
