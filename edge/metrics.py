@@ -10,6 +10,7 @@ from prometheus_client import (
 
 _MS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 DROP_REASONS = ("overwritten", "stale", "rate", "disabled", "error", "shutdown")
+SPOOL_DROP_REASONS = ("overflow", "age", "memory", "corrupt")
 STAGES = ("preprocess", "forward", "postprocess", "summarise", "publish")
 
 
@@ -89,6 +90,28 @@ class Metrics:
             ["kind"],
             registry=r,
         )
+        self.spool_messages = Gauge(
+            n + "spool_messages", "Events that wait for the broker", registry=r
+        )
+        self.spool_bytes = Gauge(
+            n + "spool_bytes", "Size of the events that wait for the broker", registry=r
+        )
+        self.spool_dropped = Counter(
+            n + "spool_dropped",
+            "Events dropped before the broker had them",
+            ["reason"],
+            registry=r,
+        )
+        for reason in SPOOL_DROP_REASONS:
+            self.spool_dropped.labels(reason)
+        self.spool_faults = Counter(
+            n + "spool_faults",
+            "Spool files set aside, and failed attempts at a disk that does not work",
+            ["kind"],
+            registry=r,
+        )
+        for kind in ("corrupt", "disk"):
+            self.spool_faults.labels(kind)
         self.model_info = Gauge(
             n + "model_info",
             "The model in use",

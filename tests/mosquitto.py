@@ -172,16 +172,26 @@ class Subscriber:
         qos: int = 1,
         username: str | None = None,
         password: str | None = None,
+        client_id: str | None = None,
         prepare: Callable[[paho.Client], object] = lambda client: None,
     ) -> None:
-        """``prepare`` may set TLS or a will on the client before it connects."""
+        """With a ``client_id`` its session persists: the broker keeps what it has not seen.
+
+        ``prepare`` may set TLS or a will on the client before it connects.
+        """
         self.seen: list[tuple[str, bytes, bool]] = []  # topic, payload, retained
         self._changed = threading.Condition()
         self._subscribed = False
         self._address = (host, port)
         self._topics = (topics, qos)
         self._sentinel = f"catch-up/{uuid4()}"
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id or "",
+            clean_session=None if protocol == paho.MQTTv5 else client_id is None,
+            protocol=protocol,
+        )
+        self._client.reconnect_delay_set(1, 1)
         self._client.username = username
         self._client.password = password
         self._client.on_connect = self._on_connect
@@ -221,6 +231,10 @@ class Subscriber:
     def topics(self) -> list[str]:
         """The topics seen, in order, repeated as they came."""
         return [topic for topic, _, _ in list(self.seen)]
+
+    def publish(self, topic: str, payload: str | bytes) -> None:
+        """At QoS 1, not retained; returns when the broker has it."""
+        self._client.publish(topic, payload, qos=1).wait_for_publish(DEADLINE_S)
 
     def clear(self) -> None:
         with self._changed:

@@ -35,12 +35,25 @@ def make_client(settings: MqttSettings, will_topic: str, will: bytes) -> paho.Cl
     )
     client.will_set(will_topic, will, qos=1, retain=True)
     client.reconnect_delay_set(*_RECONNECT_S)
+    # Not paho's queue behind 20 unacknowledged messages: a status would wait there behind events.
+    client.max_inflight_messages_set(0)
     client.on_socket_open = _send_at_once
     if settings.username is not None:
         client.username_pw_set(settings.username, _password(settings.password_file))
     if settings.tls is not False:
         client.tls_set_context(_tls_context(None if settings.tls is True else settings.tls))
     return client
+
+
+def hang_up(client: paho.Client) -> None:
+    """End a connection whose other side does not do its part; paho's thread sees it."""
+    sock = client.socket()
+    if isinstance(sock, socket.socket):
+        try:
+            # Not SSLSocket's own shutdown: that changes an object which paho's thread is using.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has just ended by itself
 
 
 def _send_at_once(client: paho.Client, userdata: object, sock: object) -> None:

@@ -4,6 +4,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_IDS = 65_535  # packet ids are 1 to this, and come round again
+_ID_MARGIN = 1000  # so many ids ahead we look for one that is not free
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -58,6 +61,17 @@ class InFlight:
                 self._finished_first[mid] = at_s
                 return None
         return _acknowledge(message, at_s)
+
+    def overdue(self, mid: int) -> bool:
+        """True where the ids have come round to one that waits for its acknowledgement.
+
+        What takes that id next would be confused with it: the broker acknowledges the one, and we
+        would believe it of the other. ``mid`` is the last id given out.
+        """
+        soon = (mid + _ID_MARGIN - 1) % _IDS + 1
+        with self._changed:
+            message = self._messages.get(soon)
+            return message is not None and message.qos > 0
 
     def reset(self) -> None:
         """The connection is gone, and with it every packet id."""

@@ -1,7 +1,6 @@
 """The daemon's connection to the broker: retained state that stays true, frames that never wait."""
 
 import logging
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -15,10 +14,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge.clock import Clock
 from edge.config import MqttSettings
 from edge.metrics import Metrics
-from edge.publish.client import make_client
+from edge.publish.client import hang_up, make_client
 from edge.publish.connection_log import ConnectionLog
 from edge.publish.in_flight import InFlight, Message
 from edge.publish.retained import RetainedTopics
+from edge.publish.subscriptions import Handler, Subscriptions
 from edge.publish.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -37,13 +37,15 @@ class Publisher:
     Every method may be called from any thread, returns without waiting for the network (``stop``
     alone waits, up to its timeout) and raises nothing because of the broker. ``_order`` makes one
     sequence of what the callers and the birth messages send, and guards ``_retained``, ``_sent``,
-    ``_unsent`` and ``_settled``. Paho's thread owns the socket and the connection log and runs the
-    four callbacks; those that paho runs under its own lock (``_on_disconnect``, ``_on_publish``)
-    must not take ``_order``, which callers hold while they wait for that lock.
+    ``_unsent``, ``_settled`` and ``_connection``. Paho's thread owns the socket and the connection
+    log, and runs the callbacks and the handlers of subscriptions; callbacks that paho runs under
+    its own lock (``_on_disconnect``, ``_on_publish``, and so the events' ``on_ack``) must not take
+    ``_order``, which callers hold while they wait for that lock.
 
     On every connection, first or not, all retained state goes out anew and ``online`` last, so that
     a subscriber who sees ``online`` has seen the rest, and nothing stale beside it. While
-    disconnected nothing is queued but the newest payload of each retained topic.
+    disconnected nothing is queued but the newest payload of each retained topic: events are kept
+    by ``EventDelivery``, which hands over a few at a time, so that state never waits behind them.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Publisher:
         self._unsent: dict[str, None] = {}  # topics whose payload had no room, oldest first
         self._settled = False
         self._connected = False
+        self._connections = 0  # whose birth was completed, so far
+        self._connection = 0  # the number of the last one; 0 before its birth is complete
         self._stopping = False
         self._disconnected = threading.Event()
 
@@ -79,11 +83,28 @@ class Publisher:
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._subscriptions = Subscriptions(self._client)
 
     @property
     def connected(self) -> bool:
         """True from an accepted CONNACK to the end of that connection."""
         return self._connected
+
+    @property
+    def connection(self) -> int:
+        """The number of the connection, from when its ``online`` has been sent; 0 without one.
+
+        The next connection has a greater number.
+        """
+        return self._connection if self._connected and not self._stopping else 0
+
+    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+        """Have ``handler(topic, payload, retained)`` called for what comes; before ``start``.
+
+        At QoS 1, on every connection before the birth messages. It runs in paho's thread: it must
+        not wait, and may publish. What it raises ends that thread, and with it the daemon.
+        """
+        self._subscriptions.add(topic_filter, handler)
 
     def start(self) -> None:
         """Connect, and stay connected, in paho's own thread; an absent broker is tried again."""
@@ -124,6 +145,16 @@ class Publisher:
                 self._send_unsent()
                 self._send_retained(topic)
 
+    def republish(self, topic: str) -> None:
+        """Send a retained topic again though it has not changed; nothing where it is not ours."""
+        with self._order:
+            if self._stopping or topic not in self._retained:
+                return
+            self._sent.pop(topic, None)
+            if self._connected:
+                self._send_unsent()
+                self._send_retained(topic)
+
     def forget_retained(self, topic: str) -> None:
         """``topic`` has left the configuration: clear it on the broker, now or once it is back."""
         with self._order:
@@ -156,6 +187,21 @@ class Publisher:
                 self._metrics.mqtt_dropped.labels(kind).inc()
             return handed
 
+    def publish_event(self, topic: str, payload: bytes, on_ack: Callable[[], None]) -> bool:
+        """Hand one event over at QoS 1; ``on_ack`` is called once the broker has acknowledged it.
+
+        False, and nothing is counted, where that is not possible now: the caller keeps it. An event
+        that was handed over on an earlier ``connection`` is not acknowledged any more. ``on_ack``
+        may be called before this returns, and in paho's thread: it must not wait.
+        """
+        with self._order:
+            if not self.connection:
+                return False
+            self._send_unsent()
+            return self._has_room(qos=1) and self._send(
+                topic, payload, qos=1, retain=False, kind="events", on_ack=on_ack
+            )
+
     def stop(self, final: bytes = b"stopped", timeout_s: float = 5.0) -> None:
         """Say ``final`` on the status topic and leave the broker, without the will being sent.
 
@@ -178,7 +224,7 @@ class Publisher:
                 log.warning("stopping without the broker's acknowledgement of %r", final.decode())
         self._client.disconnect()  # ends paho's thread as well
         if connected and not self._disconnected.wait(_DISCONNECT_S):
-            self._hang_up()
+            hang_up(self._client)
 
     # -- under _order, connected ----------------------------------------------------------------
 
@@ -198,6 +244,9 @@ class Publisher:
             return False  # the connection has just gone; what was retained follows on the next one
         self._observe(self._in_flight.handed(info.mid, Message(qos, len(payload), at_s, on_ack)))
         self._metrics.mqtt_messages.labels(kind).inc()
+        if self._in_flight.overdue(info.mid):
+            log.warning("the broker has left a message unacknowledged for too long: reconnecting")
+            hang_up(self._client)
         return True
 
     def _send_retained(self, topic: str, always: bool = False) -> bool:
@@ -222,6 +271,8 @@ class Publisher:
         for topic in self._record.stale():
             self._clear(topic)
         self._send(self._topics.status, b"online", qos=1, retain=True, kind="status")
+        self._connections += 1
+        self._connection = self._connections
 
     def _clear(self, topic: str) -> None:
         self._send(
@@ -246,6 +297,7 @@ class Publisher:
         # _connected and paho's queue.
         with self._order:
             self._connected = False
+            self._connection = 0
             self._in_flight.reset()
             client.drop_out_messages()
         self._connection_log.connecting(self._clock.uptime_s())
@@ -272,6 +324,7 @@ class Publisher:
             self._sent.clear()
             self._unsent.clear()
             self._record.keep([self._topics.status])
+            self._subscriptions.ask()
             for topic in self._retained:
                 self._send_retained(topic, always=True)
             if self._settled:
@@ -313,13 +366,3 @@ class Publisher:
     def _observe(self, ack_s: float | None) -> None:
         if ack_s is not None:
             self._metrics.publish_to_ack.observe(ack_s)
-
-    def _hang_up(self) -> None:
-        """End a connection whose other side does not read; paho's thread sees it and ends."""
-        sock = self._client.socket()
-        if isinstance(sock, socket.socket):
-            try:
-                # Not SSLSocket's own shutdown: that changes an object which paho's thread is using.
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except OSError:
-                pass  # it has just ended by itself

@@ -63,7 +63,7 @@ class Said(logging.Handler):
 
 @pytest.fixture
 def said() -> Iterator[Said]:
-    logger, handler = logging.getLogger("edge.publish"), Said()
+    logger, handler = logging.getLogger("edge"), Said()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)

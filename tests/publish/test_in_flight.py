@@ -55,3 +55,13 @@ def test_wait_ends_with_the_connection():
     threading.Timer(0.01, in_flight.reset).start()
     assert in_flight.wait_acknowledged(DEADLINE_S)
     assert in_flight.finished(1, 1.0) is None
+
+
+def test_message_that_waits_when_its_id_comes_round_again_is_noticed():
+    in_flight = InFlight()
+    in_flight.handed(7, Message(1, 10, 0.0))
+    in_flight.handed(8, Message(0, 10, 0.0))
+    overdue = [mid for mid in range(1, 65_536) if in_flight.overdue(mid)]
+    assert overdue == [65_542 - 1000]
+    in_flight.finished(7, 1.0)
+    assert not in_flight.overdue(overdue[0])

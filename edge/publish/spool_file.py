@@ -1,0 +1,149 @@
+"""The spool's file: its layout, how it is opened, and what becomes of one that cannot be used."""
+
+import os
+import sqlite3
+import zlib
+from pathlib import Path
+
+_APPLICATION_ID = 0x52464445  # "RFDE", in the file's header
+_SCHEMA_VERSION = 1
+_KEPT_ASIDE = 3  # damaged files of one kind; the next one takes the place of the last
+_WAL_KEPT_BYTES = 4 * 1024 * 1024
+_LOCK_WAIT_S = 0.5
+
+_SCHEMA = (
+    # at_s is spool time (see SpoolAge). The body comes last: SQLite reads the columns before it
+    # without its overflow pages.
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY, camera TEXT NOT NULL, session TEXT NOT NULL, seq INTEGER NOT NULL,
+        type TEXT NOT NULL, event_id TEXT NOT NULL, at_s REAL NOT NULL, checksum INTEGER NOT NULL,
+        body BLOB NOT NULL)""",
+    "CREATE INDEX events_of_camera ON events (camera, id)",
+    """CREATE TABLE open_objects (
+        event_id TEXT PRIMARY KEY, camera TEXT NOT NULL, session TEXT NOT NULL,
+        checksum INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE line_totals (
+        camera TEXT NOT NULL, line TEXT NOT NULL, label TEXT NOT NULL, ins INTEGER NOT NULL,
+        outs INTEGER NOT NULL, PRIMARY KEY (camera, line, label)) WITHOUT ROWID""",
+    # One row: when the spool was last known to be written.
+    """CREATE TABLE moment (
+        one INTEGER PRIMARY KEY CHECK (one = 1), boot_id TEXT NOT NULL, uptime_s REAL NOT NULL,
+        spool_s REAL NOT NULL, synced_boot_id TEXT, synced_wall_s REAL, synced_spool_s REAL,
+        synced_last_id INTEGER)""",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {_SCHEMA_VERSION}",
+)
+
+
+class SpoolError(Exception):
+    """The spool cannot be ours: another process has it. One sentence that starts with the key."""
+
+    exit_code = 78
+
+
+class NotASpool(Exception):  # noqa: N818 - says what it is
+    """The file cannot be used as a spool, by nobody or by this release; ``str`` says why."""
+
+    def __init__(self, why: str, suffix: str = "corrupt") -> None:
+        super().__init__(why)
+        self.suffix = suffix
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the spool at ``path``, made new where there is none.
+
+    The connection holds the file's lock as long as it is open, also where the process is killed
+    then. Raises ``SpoolError`` where another process holds it, ``NotASpool`` where the file has to
+    go, ``OSError`` or ``sqlite3.OperationalError`` where the disk does not let us.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        raise NotASpool("it is not a file")
+    db = connect(path)
+    try:
+        _prepare(db)
+    except BaseException as error:
+        db.close()
+        if isinstance(error, sqlite3.Error):
+            if is_lock(error):
+                raise SpoolError(
+                    f"spool.path: {path} is in use by another process: each daemon needs a node, "
+                    "a state_dir and a spool of its own"
+                ) from error
+            if is_damage(error):
+                raise NotASpool(f"it is damaged: {error}") from error
+        raise
+    return db
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection alone; text that is not UTF-8 comes back as text that no checksum fits."""
+    # Opened by the main thread, used by the spool thread alone from its start on.
+    db = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
+    db.text_factory = _lenient_text
+    # With the lock comes a WAL index in our own memory: no -shm file that a full disk cannot hold.
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    application_id, version = (
+        db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+    )
+    is_new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not is_new and application_id != _APPLICATION_ID:
+        raise NotASpool("it is a database of something else")
+    if version > _SCHEMA_VERSION:
+        raise NotASpool(f"a newer release wrote it (layout {version})", "newer")
+    (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"the journal mode is {mode}, not wal")
+    db.execute("PRAGMA synchronous = FULL")  # a commit returns when it is on the disk
+    db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+    db.execute("PRAGMA temp_store = MEMORY")
+    if is_new:
+        db.execute("BEGIN IMMEDIATE")
+        for statement in _SCHEMA:
+            db.execute(statement)
+        db.execute("COMMIT")
+    for table in ("events", "open_objects", "line_totals", "moment"):
+        db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+
+
+def _lenient_text(text: bytes) -> str:
+    return text.decode("utf-8", errors="replace")
+
+
+def checksum(body: bytes, *fields: object) -> int:
+    """Of one row. SQLite notices damage to its own structure only."""
+    return zlib.crc32(body, zlib.crc32("\0".join(map(str, fields)).encode()))
+
+
+def is_lock(error: sqlite3.Error) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """True for what only another file helps against; else the disk may work again."""
+    # SQLITE_CORRUPT and SQLITE_NOTADB come as DatabaseError itself, constraints that our own rows
+    # cannot break as IntegrityError, a layout that is not ours as "no such table" or "column".
+    return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
+
+
+def set_aside(path: Path, suffix: str) -> Path:
+    """Rename what is at ``path``, and its write-ahead log; returns the new path.
+
+    Raises ``OSError``.
+    """
+    names = [f"{path.name}.{suffix}", *(f"{path.name}.{suffix}-{n}" for n in range(1, _KEPT_ASIDE))]
+    free = [name for name in names if not path.with_name(name).exists()]
+    aside = path.with_name((free or names[-1:])[0])
+    for end in ("-wal", "-shm"):
+        companion, its_aside = (file.with_name(file.name + end) for file in (path, aside))
+        its_aside.unlink(missing_ok=True)
+        if companion.exists():
+            os.replace(companion, its_aside)
+    if aside.is_file():
+        aside.unlink()
+    os.replace(path, aside)
+    return aside
