@@ -246,7 +246,7 @@ class MqttSettings(Section):
     ] = False
     keepalive_s: int = Field(default=30, ge=1, le=65535)
     base_topic: Topic = "rfdetr-edge"
-    max_payload_bytes: int = Field(default=8192, ge=512)
+    max_payload_bytes: int = Field(default=8192, ge=1024)  # an event needs as much
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
 
     @field_validator("password_file")

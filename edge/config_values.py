@@ -23,6 +23,7 @@ from edge.config_problems import SHAPE
 from edge.rfdetr.variants import VARIANTS
 from edge.spelling import did_you_mean
 
+LONGEST_ID = 64  # characters, as many as a host name has: ids stand in topics and in every message
 _CAMERA_IDS_TAKEN = ("status", "info", "heartbeat")  # topics beside those of the cameras
 
 
@@ -40,6 +41,8 @@ def read_secret(path: Path) -> str:
 def _slug(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]+", text):
         raise ValueError("may consist of a-z, 0-9, _ and - only")
+    if len(text) > LONGEST_ID:
+        raise ValueError(f"must not be longer than {LONGEST_ID} characters")
     return text
 
 

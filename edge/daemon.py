@@ -5,13 +5,11 @@ import math
 import os
 import platform
 import queue
-import resource
 import secrets
 import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.capture.address import FileAddress
@@ -20,14 +18,14 @@ from edge.capture.slot import FrameSlots
 from edge.clock import Clock
 from edge.config import CameraSettings, Config
 from edge.health import DaemonHealth
-from edge.http.board import PictureBoard
 from edge.http.server import HttpServer
 from edge.inference.loop import InferenceLoop, Inferred
 from edge.metrics import Metrics
-from edge.publish.mqtt import Publisher
-from edge.publish.topics import Topics
+from edge.outlets import Outlets
+from edge.process import raise_descriptor_limit, thread_cpu_ns
 from edge.report import report
 from edge.stop import StopRequest
+from edge.switches import CameraSwitches
 from edge.systemd import Notifier
 from edge.version import __version__
 
@@ -41,7 +39,7 @@ STOP_WITHIN_S = 9.0
 CAPTURE_STOP_S = 1.0
 INFERENCE_STOP_S = 4.0  # a large model on a CPU needs seconds to finish its frame
 EVENTS_STOP_S = 1.0
-FLUSH_S, DISCONNECT_S = 5.0, 1.5
+FLUSH_S, FAREWELL_S, DISCONNECT_S = 5.0, 0.5, 1.5
 HTTP_STOP_S = 1.0
 EXTEND_START_S = 60
 MOST_ABANDONED = 4  # capture threads that hang, over all cameras
@@ -61,23 +59,6 @@ def max_age_s(camera: CameraSettings) -> float:
     return math.inf if unpaced else camera.max_frame_age_ms / 1000
 
 
-def thread_cpu_ns(native_id: int | None) -> int:
-    """The processor time that a thread of ours has used; 0 where it has ended."""
-    try:
-        return int(Path(f"/proc/self/task/{native_id}/schedstat").read_text().split()[0])
-    except OSError:
-        return 0
-
-
-def raise_descriptor_limit(wanted: int = 65536) -> None:
-    """As many open files as we may have: a burst of connections must not cost a camera its own."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 class Daemon:
     """One run of the daemon, by the main thread, until ``stop`` is asked (by anybody)."""
 
@@ -94,13 +75,13 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._session = secrets.token_hex(4)
         self._stop = stop
+        self._stopping = threading.Event()
         self._stop_inference = threading.Event()
         self._stop_events = threading.Event()
         self._wake = threading.Event()  # something for the main thread to look at; not for signals
         self._failure: BaseException | None = None
         self._model: LoadedModel | None = None
         self._load_worked_ns = 0
-        self._turns_at_end: int | None = None
 
         self._metrics = Metrics()
         self._slots = FrameSlots([camera.id for camera in config.cameras])
@@ -116,16 +97,17 @@ class Daemon:
             self._metrics,
             self._clock,
         )
-        self._topics = Topics(config.mqtt.base_topic, config.node)
-        self._publisher = Publisher(
-            config.mqtt, self._topics, self._metrics, self._clock, config.state_dir
-        )
-        self._board = PictureBoard()
+        self._outlets = Outlets.of(config, self._session, self._metrics, self._clock)
+        self._publisher, self._delivery = self._outlets.publisher, self._outlets.delivery
+        self._snapshots = self._outlets.snapshots
+        self._switches = CameraSwitches(self._cameras, self._outlets, self._wake)
         self._health = DaemonHealth(
             config.node, self._cameras, self._clock, lambda: self._publisher.connected
         )
-        self._http = HttpServer(config.http, self._health, self._board, self._metrics)
+        self._http = HttpServer(config.http, self._health, self._outlets.board, self._metrics)
         self._inference = self._thread("inference", self._infer)
+        self._spool = self._thread("spool", self._delivery.run)
+        self._drawing = self._thread("snapshots", lambda: self._snapshots.run(self._stop_events))
         self._events: threading.Thread | None = None
 
     def run(self) -> int:
@@ -154,13 +136,17 @@ class Daemon:
         )
         self._http.start()
         log.info("page and metrics at %s", self._http.url)
+        self._switches.restore()
+        self._outlets.home.subscribe()
         self._publisher.start()
+        self._spool.start()
         self._inference.start()  # loads the model first
 
     def _main_loop(self) -> None:
         while not self._stop.asked:
             self._wake.wait(TICK_S)
             self._wake.clear()
+            self._switches.obey()
             if self._failure is not None:
                 return
             if not self._http.is_alive():
@@ -186,13 +172,8 @@ class Daemon:
             self._notifier.extend_start(EXTEND_START_S)
 
     def _all_has_ended(self) -> bool:
-        """Every source was a file, and the last frame of the last one is inferred."""
-        if not (all(camera.ended for camera in self._cameras) and self._slots.empty):
-            return False
-        if self._turns_at_end is None:
-            self._turns_at_end = self._loop.turns
-        # One turn may have been under way, with the last frame; the next one began without.
-        return self._loop.turns >= self._turns_at_end + 2 and not self._loop.in_flight
+        """Every source was a file, and the last frame of each is reported."""
+        return all(camera.ended and self._slots.all_done(camera.id) for camera in self._cameras)
 
     def _supervise_cameras(self) -> None:
         for camera in self._cameras:
@@ -202,44 +183,39 @@ class Daemon:
 
     def _begin(self, model: "LoadedModel") -> None:
         """The model is warm: open the cameras and tell the world."""
-        # These two bring torch: importing them at the top would keep the page waiting for it.
-        from edge.events.message import FrameMessageBuilder
+        # These bring torch: importing them at the top would keep the page waiting for it.
+        from edge.camera_report import Desk
         from edge.reporter import Reporter
 
         checkpoint = model.checkpoint
-        messages = FrameMessageBuilder(
-            self._config.node,
-            self._session,
-            checkpoint.variant.name,
-            self._config.mqtt.max_payload_bytes,
-        )
+        variant = checkpoint.variant.name
+        desk = Desk.of(self._outlets, self._config, self._session, variant, checkpoint.names)
         reporter = Reporter(
+            desk,
             self._results,
-            {camera.id: camera for camera in self._cameras},
-            self._config.cameras,
-            checkpoint.names,
-            messages,
+            self._slots,
+            self._cameras,
             self._birth(checkpoint),
-            self._publisher,
-            self._topics,
-            self._board,
-            self._metrics,
-            self._clock,
             lambda: self._loop.turns,
+            self._stopping,
         )
         self._describe(model)
         self._health.model_is_warm(
-            checkpoint.variant.name,
+            variant,
             {
                 "inference": lambda: self._loop.turned_uptime_s,
                 "events": lambda: reporter.turned_uptime_s,
+                "spool": lambda: self._delivery.turned_uptime_s,
             },
             reporter.rates,
         )
+        reporter.end_left_open()
         reporter.publish_state()
         self._publisher.settle()
         self._events = self._thread("events", lambda: reporter.run(self._stop_events))
         self._events.start()
+        if self._snapshots.wanted:
+            self._drawing.start()
         for camera in self._cameras:
             camera.start()
         self._notifier.ready()
@@ -249,6 +225,7 @@ class Daemon:
         """Stop capture, finish what was inferred, say ``stopped``; within 10 s whatever hangs."""
         started_s = time.monotonic()
         self._notifier.stopping()
+        self._stopping.set()
         for camera in self._cameras:
             camera.stop()
         for camera in self._cameras:
@@ -261,8 +238,11 @@ class Daemon:
             self._metrics.frames_dropped.labels(frame.camera, "shutdown").inc()
         self._stop_events.set()
         stuck |= not self._finished(self._events, EVENTS_STOP_S)
-        left_s = started_s + STOP_WITHIN_S - time.monotonic()
-        self._publisher.stop(b"stopped", min(FLUSH_S, left_s - DISCONNECT_S))
+        stuck |= not self._finished(self._drawing, EVENTS_STOP_S)
+        flushed_s = started_s + STOP_WITHIN_S - DISCONNECT_S
+        flushed_s = min(flushed_s, time.monotonic() + FLUSH_S)
+        self._delivery.stop(flushed_s - FAREWELL_S - time.monotonic())
+        self._publisher.stop(b"stopped", flushed_s - time.monotonic())
         self._http.stop(HTTP_STOP_S)
         log.info("stopped")
         if stuck:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from edge.config import load_config
-from edge.daemon import CapturesStuck, Daemon, raise_descriptor_limit, thread_cpu_ns
+from edge.daemon import CapturesStuck, Daemon
+from edge.process import raise_descriptor_limit, thread_cpu_ns
 from edge.stop import StopRequest
 from edge.systemd import Notifier
 

@@ -1,33 +1,56 @@
-"""The events thread's turn, step by step, with a publisher that remembers."""
+"""The events thread's turn, step by step, with a publisher and a spool that remember."""
 
 import json
 import queue
+import threading
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
+from edge.camera_memory import CameraMemory
+from edge.camera_report import Desk
+from edge.capture.slot import FrameSlots
 from edge.clock import Timestamp
-from edge.config import CameraSettings
+from edge.config import CameraSettings, HomeAssistantSettings, TrackingSettings
 from edge.detections import Detections
+from edge.events.event_message import EventMessageBuilder
 from edge.events.message import FrameMessageBuilder
+from edge.events.schema import load
 from edge.frame import Frame
+from edge.home import HomeAnnouncer
 from edge.http.board import PictureBoard
 from edge.inference.loop import Inferred
+from edge.line_total import LineTotal
 from edge.metrics import Metrics
+from edge.outlets import Outlets
+from edge.publish.spool_event import OpenObject
 from edge.publish.topics import Topics
 from edge.reporter import Reporter
+from edge.snapshots import Snapshots
 
 NAMES = ("circle", "square", None)
+SESSION = "0123abcd"
+FRAME, EVENT = (Draft202012Validator(load(name)) for name in ("frame-1", "event-1"))
 
 
 class FakePublisher:
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes]] = []
         self.retained: dict[str, str] = {}
+        self.republished: list[str] = []
+        self.handlers = {}
 
     def publish_retained(self, topic, payload):
         self.retained[topic] = payload
+
+    def republish(self, topic):
+        self.republished.append(topic)
+
+    def subscribe(self, topic, handler):
+        self.handlers[topic] = handler
 
     def publish_frame(self, topic, payload):
         self.sent.append((topic, payload))
@@ -38,40 +61,95 @@ class FakePublisher:
         return True
 
 
+class FakeDelivery:
+    def __init__(self) -> None:
+        self.appended = []
+        self.totals: list[LineTotal] = []
+        self.open: list[OpenObject] = []
+
+    def append(self, event):
+        self.appended.append(event)
+
+    def line_totals(self):
+        return self.totals
+
+    def left_open(self):
+        return self.open
+
+    def events(self) -> list[dict]:
+        bodies = [e.head + b"%d" % (i + 1) + e.tail for i, e in enumerate(self.appended)]
+        messages = [json.loads(body) for body in bodies]
+        for message in messages:
+            EVENT.validate(message)
+        return messages
+
+
 class FakeCamera:
-    def __init__(self, camera_id: str) -> None:
-        self.id = camera_id
+    def __init__(self, settings: CameraSettings) -> None:
+        self.id, self.settings = settings.id, settings
         self.last_frame_uptime_s = 99.5
         self.now_state = "online"
+        self.ended = False
+        self.enabled, self.first_wanted_id = True, 0
 
     def state(self, now_uptime_s: float) -> str:
-        return self.now_state
+        return self.now_state if self.enabled else "disabled"
+
+    def switch(self, *, off_at: int, on: bool = False) -> None:
+        self.enabled, self.first_wanted_id = on, off_at
 
 
 class Bench:
     """One camera `dock`, a clock that stands, and inference turns set by hand."""
 
-    def __init__(self, **settings) -> None:
+    def __init__(self, tmp_path=None, home=False, delivery=None, **settings) -> None:
         self.now_s, self.turns, self.synced = 100.0, 0, True
         self.results: queue.Queue[Inferred] = queue.Queue()
-        self.publisher, self.camera = FakePublisher(), FakeCamera("dock")
+        self.publisher, self.delivery = FakePublisher(), delivery or FakeDelivery()
         self.metrics = Metrics()
         self.board = PictureBoard()
+        self.slots = FrameSlots(["dock"])
+        self.stopping = threading.Event()
         options = {"id": "dock", "source": "shapes:", **settings}
         camera = CameraSettings.model_validate(options, context={"folder": None})
-        self.reporter = Reporter(
-            self.results,
-            {"dock": self.camera},
-            [camera],
-            NAMES,
-            FrameMessageBuilder("test", "0123abcd", "rfdetr-seg-demo", 8192),
-            {"session": "0123abcd"},
+        self.camera = FakeCamera(camera)
+        topics = Topics("rfdetr-edge", "test")
+        self.memory = CameraMemory((tmp_path or Path("/nonexistent")) / "cameras.json")
+        self.pictures: list[bytes] = []
+        self.snapshots = Snapshots([camera], lambda name, jpeg: self.pictures.append(jpeg))
+        self.home = HomeAnnouncer(
+            HomeAssistantSettings(enabled=home), topics, "test", self.memory, self.publisher
+        )
+        self.home.subscribe()
+        outlets = Outlets(
+            topics,
             self.publisher,
-            Topics("rfdetr-edge", "test"),
+            self.delivery,
+            self.home,
             self.board,
+            self.snapshots,
+            self.memory,
             self.metrics,
             self,
+        )
+        whose = "test", SESSION, "rfdetr-seg-demo", 8192
+        desk = Desk(
+            outlets,
+            SESSION,
+            "rfdetr-seg-demo",
+            NAMES,
+            TrackingSettings(),
+            FrameMessageBuilder(*whose),
+            EventMessageBuilder(*whose),
+        )
+        self.reporter = Reporter(
+            desk,
+            self.results,
+            self.slots,
+            [self.camera],
+            {"session": SESSION},
             lambda: self.turns,
+            self.stopping,
         )
 
     def uptime_s(self) -> float:
@@ -91,10 +169,25 @@ class Bench:
             (8, 8),
         )
         frame = Frame("dock", number, self.now(), np.zeros((8, 8, 3), np.uint8))
+        self.slots["dock"].put(frame)
+        self.slots.take(0)
         self.results.put(Inferred(frame, detections, self.now_s, 0.01))
 
     def frames(self) -> list[dict]:
-        return [json.loads(p) for topic, p in self.publisher.sent if topic.endswith("/frame")]
+        sent = [json.loads(p) for topic, p in self.publisher.sent if topic.endswith("/frame")]
+        for message in sent:
+            FRAME.validate(message)
+        return sent
+
+    def see(self, *rows: list[int]) -> None:
+        """Some frames, a tenth of a second apart, each reported."""
+        for number, classes in enumerate(rows):
+            self.infer(number, classes)
+            self.reporter.turn(0)
+            self.now_s += 0.1
+
+    def retained(self, topic: str) -> str | None:
+        return self.publisher.retained.get(f"rfdetr-edge/test/{topic}")
 
     def heartbeats(self) -> list[dict]:
         return [json.loads(p) for topic, p in self.publisher.sent if topic.endswith("/heartbeat")]
@@ -227,8 +320,6 @@ def test_info_says_when_the_clock_becomes_right():
 
 
 def test_what_is_in_the_queue_at_the_end_still_goes_out():
-    import threading
-
     bench = Bench()
     stop = threading.Event()
     stop.set()
@@ -236,3 +327,190 @@ def test_what_is_in_the_queue_at_the_end_still_goes_out():
         bench.infer(number, rows=[])
     bench.reporter.run(stop)
     assert [m["frame"]["id"] for m in bench.frames()] == [0, 1, 2]
+
+
+def test_an_object_that_stays_is_an_event_a_track_and_a_count(tmp_path):
+    bench = Bench(tmp_path)
+    bench.reporter.publish_state()
+    assert bench.retained("dock/count/circle") is None
+    bench.see([0], [0], [0], [0])
+    [event] = bench.delivery.events()
+    assert (event["type"], event["event_id"]) == ("new", "0123abcd-dock-1")
+    assert event["object"]["label"] == "circle"
+    assert [m["objects"][0]["track_id"] for m in bench.frames()] == [None, None, 1, 1]
+    assert bench.retained("dock/count/circle") == "1"
+    assert bench.memory.labels("dock") == ["circle"]
+
+
+def test_labels_of_an_earlier_run_have_their_topics_from_the_start(tmp_path):
+    CameraMemory(tmp_path / "cameras.json").add_label("dock", "square")
+    bench = Bench(tmp_path)
+    bench.reporter.publish_state()
+    assert bench.retained("dock/count/square") == "0"
+
+
+def test_classes_have_their_topics_from_the_start(tmp_path):
+    bench = Bench(tmp_path, classes=["square"])
+    bench.camera.now_state = "offline"
+    bench.reporter.publish_state()
+    assert bench.retained("dock/count/square") == "None"
+    assert bench.memory.labels("dock") == []
+
+
+def test_a_camera_that_is_gone_ends_its_events(tmp_path):
+    bench = Bench(tmp_path)
+    bench.see([0], [0], [0])
+    bench.camera.now_state = "offline"
+    bench.reporter.turn(0)
+    bench.reporter.turn(0)
+    assert [e["type"] for e in bench.delivery.events()] == ["new", "end"]
+    assert bench.delivery.events()[1]["end_reason"] == "camera_offline"
+    assert bench.retained("dock/status") == "offline"
+    assert bench.retained("dock/count/circle") == "None"
+
+
+def test_a_camera_that_is_switched_off_ends_its_events_and_shows_nothing(tmp_path):
+    bench = Bench(tmp_path)
+    bench.see([0], [0], [0])
+    bench.camera.switch(off_at=3)
+    bench.reporter.turn(0)
+    bench.reporter.turn(0)
+    assert [e["type"] for e in bench.delivery.events()] == ["new", "end"]
+    assert bench.delivery.events()[1]["end_reason"] == "disabled"
+    assert bench.retained("dock/status") == "disabled"
+    assert bench.retained("dock/count/circle") == "None"
+    assert bench.board.newest("dock") is None
+
+
+def test_off_and_on_between_two_turns_is_off(tmp_path):
+    bench = Bench(tmp_path)
+    bench.see([0], [0], [0])
+    bench.camera.switch(off_at=3, on=True)
+    bench.infer(3, [0])
+    bench.reporter.turn(0)
+    assert [e["type"] for e in bench.delivery.events()] == ["new", "end"]
+    assert bench.delivery.events()[1]["end_reason"] == "disabled"
+    assert [m["objects"][0]["track_id"] for m in bench.frames()] == [None, None, 1, None]
+
+
+def test_what_was_under_way_when_a_camera_was_switched_off_is_seen_by_nobody(tmp_path):
+    bench = Bench(tmp_path, snapshot="events")
+    bench.camera.switch(off_at=3)
+    bench.see([0], [0], [0])
+    assert bench.frames() == []
+    assert bench.delivery.appended == []
+    assert bench.board.newest("dock") is None
+    assert bench.slots.all_done("dock")
+
+
+def test_a_file_that_has_ended_ends_its_events_after_its_last_frame(tmp_path):
+    bench = Bench(tmp_path)
+    bench.see([0], [0], [0])
+    bench.infer(3, [0])
+    bench.camera.ended, bench.camera.now_state = True, "offline"
+    bench.reporter.publish_state()
+    assert [e["type"] for e in bench.delivery.events()] == ["new"]
+    bench.reporter.turn(0)
+    last = bench.delivery.events()[-1]
+    assert (last["end_reason"], last["frame"]["id"]) == ("source_ended", 3)
+
+
+def test_what_is_open_when_inference_falls_silent_is_lost(tmp_path):
+    bench = Bench(tmp_path)
+    bench.see([0], [0], [0])
+    bench.now_s += 4
+    bench.reporter.turn(0)
+    assert len(bench.delivery.appended) == 1
+    bench.now_s += 4
+    bench.reporter.turn(0)
+    assert bench.delivery.events()[1]["end_reason"] == "lost"
+
+
+def test_stopping_ends_with_shutdown_though_the_cameras_are_stopped_first(tmp_path):
+    bench = Bench(tmp_path)
+    bench.see([0], [0], [0])
+    bench.stopping.set()
+    bench.camera.now_state = "offline"
+    bench.infer(3, [0])
+    bench.reporter.turn(0)
+    stop = threading.Event()
+    stop.set()
+    bench.reporter.run(stop)
+    assert [e["type"] for e in bench.delivery.events()] == ["new", "end"]
+    assert bench.delivery.events()[1]["end_reason"] == "shutdown"
+    assert bench.retained("dock/count/circle") == "None"
+
+
+def test_what_a_dead_session_left_open_is_ended_first(tmp_path):
+    bench = Bench(tmp_path)
+    bench.see([0], [0], [0])
+    [new] = bench.delivery.appended
+    delivery = FakeDelivery()
+    body = new.head.replace(b"0123abcd", b"feedbeef") + b"1" + new.tail
+    delivery.open = [
+        OpenObject("feedbeef-dock-1", "dock", "feedbeef", body),
+        OpenObject("feedbeef-dock-2", "dock", "feedbeef", b"not an event"),
+        OpenObject("feedbeef-yard-1", "yard", "feedbeef", body),
+    ]
+    again = Bench(tmp_path, delivery=delivery)
+    again.reporter.end_left_open()
+    assert [(e.camera, e.type, e.event_id) for e in delivery.appended] == [
+        ("dock", "end", "feedbeef-dock-1"),
+        ("yard", "end", "feedbeef-yard-1"),
+    ]
+    for event in delivery.events():
+        assert (event["session"], event["opened_session"]) == ("0123abcd", "feedbeef")
+        assert event["end_reason"] == "restart"
+
+
+def test_line_totals_go_on_from_the_last_run(tmp_path):
+    delivery = FakeDelivery()
+    delivery.totals = [LineTotal("dock", "gate", "circle", 7, 5), LineTotal("yard", "gate", "x")]
+    CameraMemory(tmp_path / "cameras.json").add_label("dock", "circle")
+    lines = [{"id": "gate", "from": [0.5, 0], "to": [0.5, 1]}]
+    bench = Bench(tmp_path, delivery=delivery, lines=lines)
+    bench.reporter.publish_state()
+    assert json.loads(bench.retained("dock/line/gate/circle")) == {"in": 7, "out": 5}
+
+
+def test_frames_changes_tells_of_changes_alone(tmp_path):
+    bench = Bench(tmp_path, frames="changes")
+    bench.see([], [], [0], [0], [0], [0], [])
+    # empty, the object, its track, and its absence
+    assert [m["frame"]["id"] for m in bench.frames()] == [0, 2, 4, 6]
+    assert [m["seq"] for m in bench.frames()] == [1, 2, 3, 4]
+
+
+def test_a_new_event_brings_a_snapshot(tmp_path):
+    bench = Bench(tmp_path, snapshot="events")
+    bench.see([0], [0])
+    bench.snapshots.turn(0)
+    assert bench.pictures == []
+    bench.see([0])
+    bench.snapshots.turn(0)
+    assert [picture[:2] for picture in bench.pictures] == [b"\xff\xd8"]
+
+
+def test_home_assistant_hears_of_a_camera_and_of_each_new_label(tmp_path):
+    bench = Bench(tmp_path, home=True)
+    topic = "homeassistant/device/rfdetr-edge_test_dock/config"
+    components = json.loads(bench.publisher.retained[topic])["components"]
+    assert "count/circle" not in components
+    bench.see([0], [0], [0])
+    components = json.loads(bench.publisher.retained[topic])["components"]
+    assert components["count/circle"]["state_topic"] == "rfdetr-edge/test/dock/count/circle"
+    heard = bench.publisher.handlers["homeassistant/status"]
+    heard("homeassistant/status", b"offline", False)
+    bench.reporter.turn(0)
+    assert bench.publisher.republished == []
+    heard("homeassistant/status", b"online", False)
+    bench.reporter.turn(0)
+    bench.reporter.turn(0)
+    assert bench.publisher.republished == [topic]
+
+
+def test_home_assistant_hears_nothing_unless_asked(tmp_path):
+    bench = Bench(tmp_path)
+    bench.see([0], [0], [0])
+    assert not [topic for topic in bench.publisher.retained if topic.startswith("homeassistant")]
+    assert bench.publisher.handlers == {}

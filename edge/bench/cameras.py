@@ -11,6 +11,7 @@ import numpy as np
 
 from edge.bench.scene import FPS
 from edge.bench.subject import NODE, SESSION, Subject
+from edge.camera_report import Desk
 from edge.capture.camera import Camera
 from edge.capture.slot import FrameSlots
 from edge.capture.timing import Pace
@@ -18,9 +19,9 @@ from edge.clock import Clock
 from edge.config import CameraSettings
 from edge.daemon import max_age_s
 from edge.frame import Frame, Image
-from edge.http.board import PictureBoard
 from edge.inference.loop import InferenceLoop, Inferred, TakesFrames
 from edge.metrics import Metrics
+from edge.outlets import Outlets
 from edge.reporter import Reporter
 
 JOIN_S = 10.0
@@ -111,25 +112,29 @@ def _run(
     results: queue.Queue[Inferred] = queue.Queue(maxsize=1)
     ages = {camera.id: max_age_s(camera) for camera in settings}
     loop = InferenceLoop(taken, results, ages, metrics, clock)
+    outlets = Outlets.of(subject.config, SESSION, metrics, clock)
+    model = subject.checkpoint.variant.name
+    unwatched = threading.Event()  # the cameras are not started, which is no fault of theirs
+    unwatched.set()
     reporter = Reporter(
+        Desk.of(outlets, subject.config, SESSION, model, subject.checkpoint.names),
         results,
-        {camera.id: Camera(camera, slots[camera.id], metrics, clock) for camera in settings},
-        settings,
-        subject.checkpoint.names,
-        subject.make_messages(),
-        {"session": SESSION, "node": NODE},
-        subject.make_publisher(metrics),
-        subject.topics,
-        PictureBoard(),
-        metrics,
-        clock,
+        slots,
+        [Camera(camera, slots[camera.id], metrics, clock) for camera in settings],
+        {"node": NODE},
         lambda: loop.turns,
+        unwatched,
     )
     stop_events = threading.Event()
     events = threading.Thread(target=reporter.run, args=(stop_events,), daemon=True)
-    with _running([events], stop_events):
-        loop.run(subject.in_loop(), stop)
-        end_s = clock.uptime_s()
+    spool = threading.Thread(target=outlets.delivery.run, daemon=True)
+    spool.start()
+    try:
+        with _running([events], stop_events):
+            loop.run(subject.in_loop(), stop)
+            end_s = clock.uptime_s()
+    finally:
+        outlets.delivery.stop(0)
     return metrics, end_s
 
 
@@ -180,6 +185,9 @@ class _Taken:
             if len(self.seen) > self._last:
                 self._stop.set()
         return frame
+
+    def done(self, camera: str) -> None:
+        """Nothing here waits for a last frame."""
 
     @property
     def window(self) -> list[_Seen]:

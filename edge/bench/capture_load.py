@@ -14,9 +14,9 @@ from edge.bench.timing import Spread, rounds, spread
 from edge.capture.address import FileAddress
 from edge.capture.camera import Camera
 from edge.capture.slot import FrameSlot
-from edge.daemon import thread_cpu_ns
 from edge.frame import Frame
 from edge.metrics import Metrics
+from edge.process import thread_cpu_ns
 
 STARTED_S = 10.0
 _TASKS = Path("/proc/self/task")

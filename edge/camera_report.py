@@ -1,0 +1,203 @@
+"""What is told of one camera: its frames, the events of its objects, its counts."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edge.capture.camera import ONLINE_S, Camera
+from edge.config import Config, TrackingSettings
+from edge.events.event_message import EventMessageBuilder
+from edge.events.fields import latency_fields
+from edge.events.geometry import geometry
+from edge.events.lifecycle import EndReason, Event, Lifecycle
+from edge.events.lines import LineTotals
+from edge.events.message import FrameMessageBuilder
+from edge.events.summary import summarise
+from edge.frame_policy import FramePolicy
+from edge.inference.loop import Inferred
+from edge.outlets import Outlets
+from edge.picture import Result
+from edge.publish.counts import CountTopics, label_slugs
+from edge.publish.spool_event import SpoolEvent
+from edge.rates import RateMeter
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the reports of all cameras share. ``names`` are the model's labels by class row."""
+
+    outlets: Outlets
+    session: str
+    model: str
+    names: Sequence[str | None]
+    tracking: TrackingSettings
+    frame_messages: FrameMessageBuilder
+    event_messages: EventMessageBuilder
+
+    @classmethod
+    def of(
+        cls,
+        outlets: Outlets,
+        config: Config,
+        session: str,
+        model: str,
+        names: Sequence[str | None],
+    ) -> "Desk":
+        whose = config.node, session, model, config.mqtt.max_payload_bytes
+        frames, events = FrameMessageBuilder(*whose), EventMessageBuilder(*whose)
+        return cls(outlets, session, model, names, config.tracking, frames, events)
+
+
+class CameraReport:
+    """Owned by the events thread; ``rate`` may be read by any.
+
+    ``all_done`` tells that no frame of the camera is under way.
+    """
+
+    def __init__(
+        self, desk: Desk, camera: Camera, totals: LineTotals, all_done: Callable[[], bool]
+    ) -> None:
+        self._desk, self._outlets = desk, desk.outlets
+        self._camera, self._all_done = camera, all_done
+        self._settings = settings = camera.settings
+        self._classes = None if settings.classes is None else set(settings.classes)
+        self._lifecycle = Lifecycle(settings, desk.tracking, desk.session, totals)
+        self._totals = totals
+        self._slugs = label_slugs(desk.names)
+        self._counts = CountTopics(
+            desk.outlets.publisher,
+            desk.outlets.topics,
+            camera.id,
+            self._slugs,
+            [zone.id for zone in settings.zones],
+            [line.id for line in settings.lines],
+        )
+        self._counts_due = True
+        self._frames = FramePolicy(settings.frames, settings.frame_max_fps)
+        self._wanted_from = camera.first_wanted_id
+        self._state = ""
+        self._reported_s = 0.0  # uptime of the last report
+        # As long as an inferred frame may take to come, however rarely the camera is looked at.
+        self._silence_s = ONLINE_S + 2 / (settings.max_fps or 1.0)
+        self.rate = RateMeter()
+        self._announced = False
+        self._announce(settings.classes or desk.outlets.memory.labels(camera.id))
+
+    def report(self, inferred: Inferred) -> None:
+        """One inferred frame, all the way to its messages."""
+        frame, detections = inferred.frame, inferred.detections
+        metrics, clock = self._outlets.metrics, self._outlets.clock
+        now_s = clock.uptime_s()
+        self.rate.count(now_s)
+        self._follow_switch()
+        if frame.id < self._wanted_from:
+            return  # it was on its way when the camera was switched off: nobody is to see it
+        start = time.perf_counter()
+        summary = summarise(
+            detections, self._desk.names, self._classes, self._settings.min_area_fraction
+        )
+        objects, events = self._lifecycle.see(frame, detections, summary)
+        summarised = time.perf_counter()
+        metrics.stage.labels("summarise").observe(summarised - start)
+        for seen in objects:
+            metrics.detections.labels(frame.camera, seen.label).inc()
+        result = Result(frame, detections, objects)
+        self._outlets.board.post(result)
+        self._outlets.snapshots.offer(result, any(event.type == "new" for event in events))
+        self._reported_s = now_s = clock.uptime_s()
+
+        timing = inferred.started_uptime_s, inferred.infer_s * 1000, now_s
+        latency = latency_fields(frame, *timing)
+        for event in events:
+            self._send(event, latency if event.type != "end" else None)
+        self._announce([event.seen.label for event in events if event.type == "new"])
+        self._counts_due |= bool(events)
+        if not self._frames.wants(objects, now_s):
+            return
+        outlines = []
+        if self._settings.geometry != "none":
+            logits = detections.mask_logits[[seen.detection for seen in objects]]
+            outlines = geometry(logits, frame.size, self._settings.geometry)
+        payload = self._desk.frame_messages.build(frame, objects, *timing, outlines)
+        topic = self._outlets.topics.frame(frame.camera)
+        handed_over = self._outlets.publisher.publish_frame(topic, payload)
+        metrics.stage.labels("publish").observe(time.perf_counter() - summarised)
+        if handed_over:
+            age_s = clock.uptime_s() - frame.captured_at.uptime_s
+            metrics.capture_to_publish.labels(frame.camera).observe(age_s)
+
+    def look_after(self, now_s: float) -> None:
+        """End what is over for another reason than a frame, and bring the counts up to date."""
+        self._follow_switch()
+        state = self._camera.state(now_s)
+        reason = self._why_over(state, now_s)
+        if reason is not None and self._lifecycle.watches:
+            self._close(reason)
+        if state != self._state:
+            self._state = state
+            self._counts_due = True
+        if self._counts_due:
+            self._counts_due = False
+            known = state in {"online", "degraded"}
+            by_label, by_zone = self._lifecycle.counts() if known else (None, None)
+            self._publish_counts(by_label, by_zone)
+
+    def finish(self) -> None:
+        """The daemon stops: end all that is open; nothing is counted any more."""
+        self._close("source_ended" if self._camera.ended else "shutdown")
+        self._publish_counts(None, None)
+
+    def _publish_counts(
+        self, by_label: Mapping[str, int] | None, by_zone: Mapping[tuple[str, str], int] | None
+    ) -> None:
+        totals = {(total.line, total.label): (total.ins, total.outs) for total in self._totals}
+        self._counts.publish(by_label, by_zone, totals)
+
+    def _close(self, reason: EndReason) -> None:
+        for event in self._lifecycle.close(reason, self._outlets.clock.now()):
+            self._send(event)
+        self._counts_due = True
+
+    def _follow_switch(self) -> None:
+        """Off ends and hides what was seen, also where on has followed at once."""
+        wanted_from = self._camera.first_wanted_id
+        if wanted_from != self._wanted_from or not self._camera.enabled:
+            self._wanted_from = wanted_from
+            if self._lifecycle.watches:
+                self._close("disabled")
+            self._outlets.board.clear(self._camera.id)
+            self._outlets.snapshots.clear(self._camera.id)
+
+    def _why_over(self, state: str, now_s: float) -> EndReason | None:
+        """Why what is open has to end though no frame says so."""
+        if self._camera.ended:
+            return "source_ended" if self._all_done() else None
+        if state == "offline":
+            return "camera_offline"
+        # The camera delivers, and yet nothing is inferred: nobody can say what is still there.
+        return "lost" if now_s - self._reported_s > self._silence_s else None
+
+    def _send(self, event: Event, latency: Mapping[str, float] | None = None) -> None:
+        outline: Mapping[str, object] = {}
+        if event.mask_logits is not None:
+            kind = self._settings.geometry
+            (outline,) = geometry(event.mask_logits[None], event.frame.size, kind)
+        head, tail = self._desk.event_messages.build(event, latency, outline)
+        totals = [
+            self._totals.get(line, event.seen.label)
+            for line in dict.fromkeys(crossing.line for crossing in event.crossings)
+        ]
+        self._outlets.delivery.append(
+            SpoolEvent(self._camera.id, event.type, event.event_id, head, tail, totals)
+        )
+
+    def _announce(self, labels: Sequence[str]) -> None:
+        """Give labels their topics: at the start where known, else with their first object."""
+        new = [label for label in labels if self._counts.announce(label)]
+        for label in new if self._settings.classes is None else ():
+            self._outlets.memory.add_label(self._camera.id, label)
+        if new or not self._announced:
+            self._announced = True
+            self._outlets.home.announce(
+                self._settings, self._desk.model, self._counts.labels, self._slugs
+            )
