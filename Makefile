@@ -2,6 +2,8 @@
 # make demo    the main job on embedded defaults: synthetic camera, demo model, broker, page
 # make test    all tests
 # make check   formatting, lint, types
+# make chaos   kill the daemon twenty times in mid-stream and look for lost events (slow)
+# make homeassistant   announce a camera to a real Home Assistant, and look at its entities (slow; Python 3.12 or newer)
 # make parity  compare with the official package, in an environment of its own (slow)
 
 PYTHON ?= python3
@@ -14,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := $(PIP) --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch torchvision
 
-.PHONY: setup demo test check format parity packages clean
+.PHONY: setup demo test chaos check format parity homeassistant packages clean
 
 setup: packages $(VENV)/.dev
 
@@ -40,6 +42,9 @@ demo: $(VENV)/.demo
 test: setup
 	$(BIN)/python -m pytest
 
+chaos: setup
+	KILLS=20 $(BIN)/python -m pytest -s -k killed_daemon tests/test_events_end_to_end.py
+
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -52,5 +57,8 @@ format: $(VENV)/.dev
 parity: $(VENV)/.dev
 	parity/run.sh
 
+homeassistant: packages
+	home_assistant/run.sh
+
 clean:
-	rm -rf $(VENV) .venv-parity build dist *.egg-info
+	rm -rf $(VENV) .venv-* build dist *.egg-info

@@ -24,11 +24,11 @@ class _Remembered:
 class CameraMemory:
     """Which cameras are switched off, what each has seen and been announced with; in ``path``.
 
-    Thread-safe. What is set is on disk before the call returns, for which it waits; what was set before costs
-    nothing. Cameras that are in the configuration no more stay remembered, they may come back: of
-    `MOST_CAMERAS` the one that has been left alone longest is forgotten, and of a camera's
-    `MOST_LABELS` the one known longest. A file that cannot be read is set aside, one that cannot be
-    written is reported once: what is remembered then lives in memory only.
+    Thread-safe. What is set is on disk before the call returns, for which it waits; what was set
+    before costs nothing. Cameras that are in the configuration no more stay remembered, they may
+    come back: of `MOST_CAMERAS` the one that has been left alone longest is forgotten, and of a
+    camera's `MOST_LABELS` the one known longest. A file that cannot be read is set aside, one that
+    cannot be written is reported once: what is remembered then lives in memory only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,7 +100,9 @@ class CameraMemory:
 def _cameras(document: dict[str, Any]) -> dict[str, _Remembered]:
     return {
         name: _Remembered(
-            _flag(camera["enabled"]), strings(camera["labels"]), _texts(camera.get("components", {}))
+            _flag(camera["enabled"]),
+            strings(camera["labels"]),
+            _texts(camera.get("components", {})),
         )
         for name, camera in document["cameras"].items()
     }

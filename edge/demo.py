@@ -59,6 +59,7 @@ def _where_to_look(base_topic: str, mqtt_port: int, http_port: int) -> str:
         "  A synthetic camera, a small trained model, a broker of our own. Look here:\n"
         f"    page      http://127.0.0.1:{http_port}/\n"
         f"    messages  mosquitto_sub -h 127.0.0.1 -p {mqtt_port} -t '{base_topic}/#' -v\n"
+        f"    events    mosquitto_sub -h 127.0.0.1 -p {mqtt_port} -t '{base_topic}/+/+/events'\n"
         f"    metrics   http://127.0.0.1:{http_port}/metrics\n"
         "  Stop with Ctrl-C.\n"
     )

@@ -247,6 +247,40 @@ def test_a_file_that_ends_ends_its_events(tmp_path: Path, broker: Mosquitto) -> 
     assert max(event["frame"]["id"] for event in last) == 29
 
 
+def test_home_assistant_sees_cameras_come_and_go(tmp_path: Path, broker: Mosquitto) -> None:
+    home = {
+        "host": broker.host,
+        "port": broker.port,
+        "home_assistant": {"enabled": True, "prefix": "home"},
+    }
+    dock, yard = (f"home/device/rfdetr-edge_test_{name}/config" for name in ("dock", "yard"))
+    with Subscriber(broker.host, broker.port, "#") as subscriber:
+        both = write_config(tmp_path, broker.port, [BUSY, {**BUSY, "id": "yard"}], mqtt=home)
+        with running("run", "-c", str(both)) as daemon:
+            subscriber.wait_for(f"{B}/status", "online")
+            subscriber.wait_for(yard)
+            wait_until(lambda: b'"count/' in subscriber.payloads(dock)[-1], "a label")
+            announced = json.loads(subscriber.payloads(dock)[-1])
+            topics = {
+                part[key]
+                for part in announced["components"].values()
+                for key in ("state_topic", "command_topic")
+                if key in part
+            }
+            told = len(subscriber.payloads(dock))
+            subscriber.publish("home/status", "online")
+            wait_until(lambda: len(subscriber.payloads(dock)) > told, "the announcement again")
+            assert daemon.stop() == 0
+        # Every topic that was announced is there, or listened to.
+        assert topics - set(subscriber.topics()) == {f"{B}/dock/enabled/set"}
+        subscriber.clear()
+        with running("run", "-c", str(write_config(tmp_path, broker.port, [BUSY], mqtt=home))) as d:
+            subscriber.wait_for(f"{B}/status", "online")
+            assert d.stop() == 0
+    assert broker.retained("home/#").keys() == {dock}
+    assert not [topic for topic in broker.retained(f"{B}/#") if "/yard/" in topic]
+
+
 def test_the_subscriber_of_the_readme(tmp_path: Path, broker: Mosquitto) -> None:
     """It runs as it stands, counts who is inside, and does nothing twice."""
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

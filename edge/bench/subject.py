@@ -11,6 +11,8 @@ from edge.bench.seeded import write_seeded_checkpoint
 from edge.clock import Clock
 from edge.config import Config
 from edge.detections import Detections
+from edge.events.lifecycle import Lifecycle
+from edge.events.lines import LineTotals
 from edge.events.message import FrameMessageBuilder
 from edge.events.summary import summarise
 from edge.folders import default_cache_dir
@@ -74,6 +76,9 @@ class Subject:
         self.topics = Topics(self.config.mqtt.base_topic, self.config.node)
         self.publisher = self.make_publisher(self.metrics)
         self.messages = self.make_messages()
+        self._lifecycle = Lifecycle(
+            self.config.cameras[0], self.config.tracking, SESSION, LineTotals(CAMERA)
+        )
         self._blobs: Floats | None = None
         if choice.seeded:
             grid = self.engine.resolution // self.checkpoint.variant.mask_stride
@@ -104,7 +109,8 @@ class Subject:
         inferred = time.perf_counter()
         detections = self.found(detections)
         to_summarise = time.perf_counter()
-        objects = summarise(detections, self.checkpoint.names).objects
+        summary = summarise(detections, self.checkpoint.names)
+        objects = self._lifecycle.see(frame, detections, summary).objects
         summarised = time.perf_counter()
         payload = self.messages.build(
             frame, objects, frame.captured_at.uptime_s, sum(times) * 1000, self.clock.uptime_s()

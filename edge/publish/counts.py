@@ -1,4 +1,4 @@
-"""The retained counts of one camera: its open objects, in all and by zone, and its lines' totals."""
+"""The retained counts of one camera: open objects, in all and by zone, and its lines' totals."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ from edge.publish.topics import Topics
 
 BIRTH = "online"  # Home Assistant says so on `birth_topic` whenever it has come up
 
-# Payloads that a template's entity reads. "None" is Home Assistant's word for unknown.
+# In Home Assistant's template language, on a payload. "None" is its word for unknown.
 _ONLINE = "'online' if value == 'online' else 'offline'"
 _DELIVERS = "value in ['online', 'degraded']"
 # A count is a number, or "None" while the camera sees nothing; whatever else comes is not "empty".
@@ -63,7 +63,7 @@ def discovery(
 
     ``announced`` is ``platforms`` of the camera's last announcement. Home Assistant keeps a
     component that is merely left out, so those that the camera had once and has no more are
-    withdrawn by name, in every later announcement too: it may have been away for the first.
+    withdrawn by name, and in every later announcement too, for it may have missed the first.
     """
     device_id = _device_id(node, device.camera)
     components: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""The life of events: one ``new``, its ``update``s, exactly one ``end``, whatever the network sees."""
+"""The life of events: one ``new``, ``update``s, exactly one ``end``, whatever is seen."""
 
 from collections import Counter
 from itertools import pairwise
@@ -37,9 +37,10 @@ class Scene:
         self.lifecycle = Lifecycle(self.settings, self.tracking, "0123abcd", self.totals)
         self.frames = 0
         self.now_s = 1000.0
+        self.wall_offset_s = 1.8e9
 
     def now(self) -> Timestamp:
-        return Timestamp(1.8e9 + self.now_s, self.now_s, True)
+        return Timestamp(self.wall_offset_s + self.now_s, self.now_s, True)
 
     def see(self, *squares: tuple[int, float, float], after_s: float = 0.1) -> Seen:
         self.now_s += after_s
@@ -192,6 +193,26 @@ def test_masks_are_kept_only_for_geometry() -> None:
         for _ in range(3):
             events = scene.events((0, 12, 12))
         assert (events[0].mask_logits is not None) is kept
+
+
+def test_a_wall_clock_that_jumps_changes_no_event_but_its_dates() -> None:
+    """Boards boot in 1970 and are set right later; sometimes wrongly, and back again."""
+    told: dict[bool, list[Any]] = {}
+    for jumps in (False, True):
+        scene = Scene({"update_interval_s": 0.5}, zones=ZONES, lines=LINES)
+        events = []
+        for i in range(60):
+            if jumps and i % 7 == 0:
+                scene.wall_offset_s = [0.0, 1.8e9, -3600.0, 1.7e9][i // 7 % 4]
+            way = [(0, 4 + i / 4, 12)] if i < 30 else []
+            events += scene.events(*way)
+        told[jumps] = [
+            (e.type, e.event_id, e.age_s, e.frames, e.dwell_s, e.crossings, e.end_reason)
+            for e in events
+        ]
+    kinds = [kind for kind, *_ in told[True]]
+    assert (kinds[0], kinds[-1], set(kinds[1:-1])) == ("new", "end", {"update"})
+    assert told[True] == told[False]
 
 
 squares = st.tuples(st.integers(0, 2), st.integers(0, GRID), st.integers(0, GRID))

@@ -364,6 +364,27 @@ def test_backlog_on_a_full_disk_is_sent_in_front_and_once(bench, full_disk):
     assert read(bench.path, "SELECT count(*) FROM events") == [(0,)]
 
 
+def test_what_waited_in_memory_without_a_broker_is_replayed(bench, full_disk):
+    bench.append(event("new", "a"))
+    bench.turn()
+    full_disk()
+    for n in range(50):
+        bench.append(event("new", f"b{n}", pad=2000))
+    bench.turn()
+    bench.broker.room = 0
+    bench.broker.connect(1)
+    bench.turn()
+    full_disk(False)
+    settle(bench)
+    bench.broker.room = 100
+    bench.append(event("new", "live"))
+    settle(bench)
+    assert [(seq, replayed) for _, seq, replayed in bench.broker.told()] == [
+        *((seq, True) for seq in range(1, 52)),
+        (52, False),
+    ]
+
+
 def test_memory_is_bounded_while_the_disk_is_full(bench, full_disk):
     bench.append(event("new", "a"))
     bench.turn()
@@ -506,6 +527,8 @@ def test_damage_while_running_costs_no_more_than_what_only_the_file_knew(bench, 
     bench.broker.connect(1)
     bench.turn()
     sent = [seq for _, seq, _ in bench.broker.told()]
+    bench.broker.acknowledge(5)
+    bench.turn(seconds=0)
     store = bench.delivery._store
     store._spool._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     overwrite(bench.path, at, 3 * 4096)
@@ -539,6 +562,22 @@ def test_file_that_is_taken_away_while_running_is_written_anew(bench, caplog):
     assert [thing.event_id for thing in bench.restart().left_open()] == sorted(
         f"a{n}" for n in range(1, 50)
     )
+
+
+def test_acknowledged_events_are_not_carried_over_to_a_new_file(make_bench):
+    bench = make_bench(replay_rate=1e6)
+    fill(bench, 30)
+    bench.broker.connect(1)
+    bench.turn()
+    bench.broker.acknowledge(20)
+    bench.turn(seconds=0)
+    bench.path.unlink()
+    bench.clock.move(1.5)
+    sent = len(bench.broker.sent)
+    bench.broker.connect(2)
+    settle(bench, 40)
+    assert [seq for _, seq, _ in bench.broker.told()][sent:] == [*range(21, 32)]
+    assert bench.value("messages") == 0
 
 
 # -- stopping, and the thread ---------------------------------------------------------------------
