@@ -76,9 +76,8 @@ class CameraReport:
         self._frames = FramePolicy(settings.frames, settings.frame_max_fps)
         self._wanted_from = camera.first_wanted_id
         self._state = ""
-        self._reported_s = 0.0  # uptime of the last report
-        # As long as an inferred frame may take to come, however rarely the camera is looked at.
-        self._silence_s = ONLINE_S + 2 / (settings.max_fps or 1.0)
+        self._reported_s = self._outlets.clock.uptime_s()  # the last report
+        self._interval_s = 1 / (settings.max_fps or 1.0)  # between the last two
         self.rate = RateMeter()
         self._announced = False
         self._announce(settings.classes or desk.outlets.memory.labels(camera.id))
@@ -104,7 +103,8 @@ class CameraReport:
         result = Result(frame, detections, objects)
         self._outlets.board.post(result)
         self._outlets.snapshots.offer(result, any(event.type == "new" for event in events))
-        self._reported_s = now_s = clock.uptime_s()
+        now_s = clock.uptime_s()
+        self._interval_s, self._reported_s = now_s - self._reported_s, now_s
 
         timing = inferred.started_uptime_s, inferred.infer_s * 1000, now_s
         latency = latency_fields(frame, *timing)
@@ -175,7 +175,8 @@ class CameraReport:
         if state == "offline":
             return "camera_offline"
         # The camera delivers, and yet nothing is inferred: nobody can say what is still there.
-        return "lost" if now_s - self._reported_s > self._silence_s else None
+        silence_s = ONLINE_S + 2 * self._interval_s  # a slow network has slow turns
+        return "lost" if now_s - self._reported_s > silence_s else None
 
     def _send(self, event: Event, latency: Mapping[str, float] | None = None) -> None:
         outline: Mapping[str, object] = {}

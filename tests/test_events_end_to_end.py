@@ -176,7 +176,7 @@ def test_events_of_an_outage_come_afterwards_in_order(
         wait_until(lambda: len(events_of(subscriber, session)) >= before + 20, "the backlog")
         assert daemon.stop() == 0
         subscriber.catch_up()
-    events = received_events(subscriber.payloads(EVENTS))
+    events = received_events(subscriber.payloads(EVENTS), broker_restarted=True)
     replayed = [event.get("replayed", False) for event in events]
     first, last = replayed.index(True), len(replayed) - replayed[::-1].index(True)
     assert last - first >= 15

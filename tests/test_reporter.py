@@ -426,6 +426,17 @@ def test_what_is_open_when_inference_falls_silent_is_lost(tmp_path):
     assert bench.delivery.events()[1]["end_reason"] == "lost"
 
 
+def test_a_network_with_slow_turns_is_not_silent(tmp_path):
+    bench = Bench(tmp_path)
+    for number in range(6):
+        bench.infer(number, [0])
+        bench.reporter.turn(0)
+        for _ in range(20):
+            bench.now_s += 1
+            bench.reporter.turn(0)
+    assert {e["type"] for e in bench.delivery.events()} == {"new", "update"}
+
+
 def test_stopping_ends_with_shutdown_though_the_cameras_are_stopped_first(tmp_path):
     bench = Bench(tmp_path)
     bench.see([0], [0], [0])
