@@ -48,6 +48,7 @@ class Track:
     mask: Bits = field(repr=False)  # [m, n], as last seen
     id: int | None = None
     sightings: int = 0
+    displacement: tuple[float, float] = (0.0, 0.0)  # expected, since it was seen
     in_a_row: int = 0  # sightings since it was missed
     misses: int = 0  # since it was seen
     sure: bool = True  # not for a while after it was away
@@ -87,7 +88,6 @@ class Tracker:
         self._confirm_frames, self._lost_after_s = confirm_frames, lost_after_s
         self._tracks: list[Track] = []
         self._last_id = 0
-        self._at_s = -math.inf
 
     def update(
         self,
@@ -107,7 +107,9 @@ class Tracker:
         self._advance(at_s)
         tracks = self._tracks
         foreign = _foreign(tracks, objects)
-        cost = 1 - overlap(_expected(tracks, found.places), found.places) + _LABEL_COST * foreign
+        cost = _LABEL_COST * foreign  # [T, N]
+        if tracks and objects:
+            cost += 1 - overlap(_expected(tracks, found.places), found.places)
         rows = _without_duplicates(found, cost)
 
         pairs = [(t, rows[j]) for t, j in assign(cost[:, rows], _MOST_COST)]
@@ -135,11 +137,11 @@ class Tracker:
     def _advance(self, at_s: float) -> None:
         for track in self._tracks:
             track.last_seen_s = min(track.last_seen_s, at_s)
-            track.motion.advance(max(0.0, at_s - self._at_s))
-            if at_s - track.last_seen_s > self._lost_after_s:
-                # Nobody knows where it went meanwhile, but it may have stayed.
-                track.motion.expect_where_seen()
-        self._at_s = at_s
+            away_s = at_s - track.last_seen_s
+            # After that nobody knows where it went, but it may have stayed.
+            track.displacement = (
+                track.motion.displacement(away_s) if away_s <= self._lost_after_s else (0.0, 0.0)
+            )
 
     def _far(
         self, found: _Found, left_t: Sequence[int], left_n: Sequence[int], at_s: float
@@ -158,7 +160,7 @@ class Tracker:
         seen = found.objects[n]
         if track.confirmed and track.misses and at_s - track.last_seen_s > _AWAY_S:
             track.sure, track.in_a_row = False, 0
-        track.motion.see(*_box_and_scale(found, n))
+        track.motion.see(*_box_and_size(found, n), at_s - track.last_seen_s)
         track.mask = found.masks[n]
         track.last_seen_s, track.misses = at_s, 0
         track.sightings += 1
@@ -174,7 +176,7 @@ class Tracker:
 
     def _begin(self, found: _Found, n: int, at_s: float) -> Track:
         seen = found.objects[n]
-        motion = Motion(*_box_and_scale(found, n))
+        motion = Motion(*_box_and_size(found, n))
         track = Track(seen.label, seen.class_id, at_s, motion, found.masks[n])
         self._see(track, found, n, at_s)
         self._tracks.append(track)
@@ -205,20 +207,22 @@ def _found(
     return _Found(objects, places, masks, size)
 
 
-def _box_and_scale(
+def _box_and_size(
     found: _Found, n: int
 ) -> tuple[tuple[float, float, float, float], tuple[float, float]]:
     """What the motion wants to know of an object."""
     height, width = found.size
     x1, y1, x2, y2 = found.places.boxes[n].tolist()
     area_px = (x2 - x1) * width * (y2 - y1) * height
-    size_px = max(math.sqrt(max(area_px, 0.0)), _SMALLEST_SIZE_PX)
+    size_px = math.sqrt(max(area_px, _SMALLEST_SIZE_PX**2))
     return (x1, y1, x2, y2), (size_px / width, size_px / height)
 
 
 def _boxes(tracks: Sequence[Track]) -> Floats:
-    boxes = [track.motion.predicted() for track in tracks]
-    return np.array(boxes, np.float64).reshape(-1, 4)
+    """Where the tracks' boxes should be now: ``[T, 4]`` in fractions of the frame."""
+    boxes: Floats = np.array([track.motion.box for track in tracks], np.float64).reshape(-1, 4)
+    boxes += np.array([track.displacement * 2 for track in tracks]).reshape(-1, 4)
+    return boxes
 
 
 def _expected(tracks: Sequence[Track], found: Places) -> Places:
@@ -226,8 +230,8 @@ def _expected(tracks: Sequence[Track], found: Places) -> Places:
     _, rows, columns = found.masks.shape
     masks = np.zeros((len(tracks), rows, columns), np.float32)
     for mask, track in zip(masks, tracks, strict=True):
-        motion = track.motion
-        put(track.mask, round(motion.moved_y * rows), round(motion.moved_x * columns), mask)
+        right, down = track.displacement
+        put(track.mask, round(down * rows), round(right * columns), mask)
     return Places(_boxes(tracks), masks)
 
 
@@ -248,9 +252,10 @@ def _without_duplicates(found: _Found, cost: Floats) -> list[int]:
     """
     count = len(found.objects)
     same = mask_iou(found.places.masks, found.places.masks) >= _DUPLICATE_IOU
-    if np.count_nonzero(same) <= count:  # each is the same as itself
+    np.fill_diagonal(same, val=False)
+    if not same.any():
         return list(range(count))
-    least = cost.min(axis=0, initial=_MOST_COST)
+    least = cost.min(axis=0, initial=_MOST_COST)  # [N]
     kept: list[int] = []
     for n in sorted(range(count), key=lambda n: (least[n], -found.objects[n].score)):
         if not same[n, kept].any():

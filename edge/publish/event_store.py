@@ -1,6 +1,7 @@
 """Where events are until the broker has them: on disk, and in memory while the disk fails."""
 
 import logging
+import math
 import sqlite3
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -13,7 +14,15 @@ from edge.metrics import Metrics
 from edge.publish.spool import Changes, Page, Spool
 from edge.publish.spool_age import SpoolAge
 from edge.publish.spool_event import OpenObject, Row
-from edge.publish.spool_file import NotASpool, SpoolError, connect, is_damage, set_aside
+from edge.publish.spool_file import (
+    NotASpool,
+    SpoolError,
+    connect,
+    is_damage,
+    is_full,
+    remove,
+    set_aside,
+)
 from edge.publish.spool_records import Salvaged, salvage
 from edge.publish.unspooled import COMPANY_S, Unspooled
 
@@ -71,7 +80,8 @@ class EventStore:
         self._loaded = False  # these two were read from a spool once
         self._failure = ""
         self._retry_s = self._upkeep_s = 0.0
-        self._last_id = self._messages_before = 0  # of a spool that is gone
+        self._damaged_s = -math.inf  # when damage was found last
+        self._messages_before = 0  # in a spool that is gone
         self.generation = 0
 
     def open(self) -> tuple[list[OpenObject], list[LineTotal]]:
@@ -91,8 +101,8 @@ class EventStore:
 
     @property
     def last_id(self) -> int:
-        """Of the newest event on disk, now or once."""
-        return self._last_id if self._spool is None else self._spool.last_id
+        """Of the newest event on disk."""
+        return 0 if self._spool is None else self._spool.last_id
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -125,6 +135,8 @@ class EventStore:
         changes.acknowledged = list(self._acknowledged)
         try:
             spool = self._spool or self._open()
+            if self.failing:
+                spool.checkpoint()
             ids = {row.id for row in in_flight if row.id is not None}
             dropped = spool.commit(changes, ids)
         except (OSError, sqlite3.Error, SpoolError) as error:
@@ -194,19 +206,24 @@ class EventStore:
 
     def _fault(self, error: Exception, *, reading: bool = False) -> None:
         """The disk did not do as it was told."""
-        if self._spool is not None and isinstance(error, sqlite3.Error) and is_damage(error):
+        spool = self._spool
+        if spool is not None and isinstance(error, sqlite3.Error) and is_damage(error):
             self._bad = NotASpool(f"it is damaged: {error}")
-            self._salvage(self._spool)
-            try:
-                self._open()
-            except (OSError, sqlite3.Error, SpoolError) as another:
-                self._fail(another)
+            self._start_anew(spool)
+            now_s = self._clock.uptime_s()
+            if now_s < self._damaged_s + self._retry_every_s:
+                self._fail(error)  # whatever it is, not at every turn
+            self._damaged_s = now_s
             return
         self._fail(error)
-        if reading and self._spool is not None:  # what is to come must not wait behind it
-            self._spool.close()
-            self._spool = None
-            self.generation += 1
+        if spool is None:
+            return
+        if reading:  # what is to come must not wait behind it
+            self._let_go(spool)
+        elif is_full(error) and spool.messages == len(self._acknowledged) > 0:
+            # All is delivered, and there is no room to write even that down.
+            log.info("%s is written anew, to make room", self._path)
+            self._start_anew(spool, remove_file=True)
 
     def _fail(self, error: Exception) -> None:
         self._retry_s = self._clock.uptime_s() + self._retry_every_s
@@ -225,10 +242,21 @@ class EventStore:
         """Take out what can be read, and let go of the file."""
         self._salvaged = spool.salvage()
         self._messages_before = spool.messages - len(self._acknowledged)
-        self._last_id = spool.last_id
+        self._let_go(spool)
+
+    def _let_go(self, spool: Spool) -> None:
         spool.close()
         self._spool = None
         self.generation += 1
+
+    def _start_anew(self, spool: Spool, *, remove_file: bool = False) -> None:
+        self._salvage(spool)
+        try:
+            if remove_file:
+                remove(self._path)
+            self._open()
+        except (OSError, sqlite3.Error, SpoolError) as error:
+            self._fail(error)
 
     def _open(self) -> Spool:
         """Open the spool, or another in the place of one that cannot be used.
@@ -243,7 +271,6 @@ class EventStore:
             self._set_aside(bad)
             spool = self._open_file()
         try:
-            spool.last_id = max(spool.last_id, self._last_id)
             file = _identity(self._path)
             if self._salvaged is not None or self._file not in (None, file):
                 self._restore(spool)

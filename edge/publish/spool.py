@@ -164,12 +164,15 @@ class Spool:
             self.last_id = max(self.last_id, id)
         self._no_update_before = 0
 
-    def close(self) -> None:
-        """Bring everything into the one file and let go of it."""
+    def checkpoint(self) -> None:
+        """Bring everything into the one file, where the disk lets us: a full one has room then."""
         try:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
-            log.debug("the spool was closed without a checkpoint: %s", error)
+            log.debug("no checkpoint of the spool: %s", error)
+
+    def close(self) -> None:
+        self.checkpoint()
         self._db.close()
 
     # -- reading --------------------------------------------------------------------------------

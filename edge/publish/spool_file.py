@@ -8,7 +8,7 @@ from pathlib import Path
 _APPLICATION_ID = 0x52464445  # "RFDE", in the file's header
 _SCHEMA_VERSION = 1
 _KEPT_ASIDE = 3  # damaged files of one kind; the next one takes the place of the last
-_WAL_KEPT_BYTES = 4 * 1024 * 1024
+_WAL_PAGES = 256  # 1 MiB, from which on it is brought into the file
 _LOCK_WAIT_S = 0.5
 
 _SCHEMA = (
@@ -99,7 +99,8 @@ def _prepare(db: sqlite3.Connection) -> None:
     if mode != "wal":
         raise sqlite3.OperationalError(f"the journal mode is {mode}, not wal")
     db.execute("PRAGMA synchronous = FULL")  # a commit returns when it is on the disk
-    db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+    db.execute(f"PRAGMA journal_size_limit = {4096 * _WAL_PAGES}")
     db.execute("PRAGMA temp_store = MEMORY")
     if is_new:
         db.execute("BEGIN IMMEDIATE")
@@ -130,6 +131,10 @@ def is_damage(error: sqlite3.Error) -> bool:
     return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
 
 
+def is_full(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "is full" in str(error)
+
+
 def set_aside(path: Path, suffix: str) -> Path:
     """Rename what is at ``path``, and its write-ahead log; returns the new path.
 
@@ -147,3 +152,9 @@ def set_aside(path: Path, suffix: str) -> Path:
         aside.unlink()
     os.replace(path, aside)
     return aside
+
+
+def remove(path: Path) -> None:
+    """Delete the file at ``path`` and its write-ahead log. Raises ``OSError``."""
+    path.unlink()
+    path.with_name(path.name + "-wal").unlink(missing_ok=True)

@@ -31,13 +31,14 @@ def main(port: int, state_dir: Path, session: str) -> None:
     spool = SpoolSettings(path=state_dir / "spool.db", replay_rate=1e6)
     delivery = EventDelivery(spool, session, publisher, TOPICS, metrics, clock)
     for left in delivery.left_open():
-        delivery.append(event("end", left.event_id, left.camera))
+        delivery.append(event("end", left.event_id, left.camera, session=session))
     threading.Thread(target=delivery.run, name="spool", daemon=True).start()
     pace = threading.Event()
     for n in count():
         camera, number = CAMERAS[n % 3], n // 3
         name = f"{session}-{camera}-{number // 4}"
-        delivery.append(event(("new", "update", "update", "end")[number % 4], name, camera))
+        what = ("new", "update", "update", "end")[number % 4]
+        delivery.append(event(what, name, camera, session=session))
         pace.wait(0.001)
 
 

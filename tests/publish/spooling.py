@@ -49,12 +49,14 @@ def event(
     name: str,
     camera: str = "dock",
     *,
+    session: str = "",
     pad: int = 100,
     totals: tuple[LineTotal, ...] = (),
 ) -> SpoolEvent:
-    """About ``pad`` bytes; a JSON object with its ``seq``."""
-    head = json.dumps({"camera": camera, "type": type, "event_id": name, "pad": "x" * pad})
-    return SpoolEvent(camera, type, name, head[:-1].encode() + b',"seq":', b',"last":1}', totals)
+    """About ``pad`` bytes more than it needs; a JSON object with its ``seq``."""
+    message = {"session": session, "type": type, "event_id": name, "pad": "x" * pad}
+    head = json.dumps(message)[:-1].encode() + b',"seq":'
+    return SpoolEvent(camera, type, name, head, b',"last":1}', totals)
 
 
 class StandIn:

@@ -5,6 +5,8 @@ import os
 import resource
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -385,6 +387,25 @@ def test_what_waited_in_memory_without_a_broker_is_replayed(bench, full_disk):
     ]
 
 
+def test_event_sent_from_memory_is_not_dropped_when_it_reaches_the_disk(make_bench, full_disk):
+    bench = make_bench(max_bytes=3000)
+    bench.broker.connect(1)
+    bench.turn()
+    full_disk()
+    bench.append(event("update", "a", pad=300))
+    bench.turn()
+    bench.broker.room = 0
+    for n in range(20):
+        bench.append(event("update", f"b{n}"))
+    full_disk(False)
+    bench.turn(count=30)
+    assert bench.dropped()["overflow"] > 10
+    bench.broker.room = 100
+    bench.broker.connect(2)
+    bench.turn()
+    assert [name for name, _, _ in bench.broker.told()][:2] == ["update a"] * 2
+
+
 def test_memory_is_bounded_while_the_disk_is_full(bench, full_disk):
     bench.append(event("new", "a"))
     bench.turn()
@@ -457,6 +478,27 @@ def test_backlog_of_a_disk_that_comes_late_is_replayed(make_bench, tmp_path):
 def test_second_daemon_is_refused(bench, make_bench):
     with pytest.raises(SpoolError, match="in use by another process"):
         make_bench()
+
+
+UNSHARE = ["unshare", "--map-root-user", "--mount"]
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run([*UNSHARE, "true"], check=False).returncode,
+    reason="no mount namespaces here",
+)
+def test_disk_that_the_spool_itself_has_filled_is_made_use_of_again(tmp_path):
+    """It cannot even write down there what is delivered; in the end it makes its own room."""
+    script = Path(__file__).with_name("full_disk.py")
+    ran = subprocess.run(
+        [*UNSHARE, sys.executable, script, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))},
+        check=True,
+        capture_output=True,
+    )
+    found = json.loads(ran.stdout)
+    assert 100 < found.pop("on_disk") < 1400
+    assert found == {"failed": True, "seqs": [*range(1, 1502)], "waiting": 0, "open": ["late"]}
 
 
 # -- damaged files --------------------------------------------------------------------------------
