@@ -132,9 +132,9 @@ class EventStore:
             return Written((), ())
         self._look_after(now_s)
         changes = self.unspooled.begin_write()
-        changes.acknowledged = list(self._acknowledged)
         try:
             spool = self._spool or self._open()
+            changes.acknowledged = list(self._acknowledged)  # of this file: another has other ids
             if self.failing:
                 spool.checkpoint()
             ids = {row.id for row in in_flight if row.id is not None}
