@@ -209,9 +209,9 @@ class Daemon:
             },
             reporter.rates,
         )
-        reporter.end_left_open()
         reporter.publish_state()
         self._publisher.settle()
+        reporter.end_left_open()
         self._events = self._thread("events", lambda: reporter.run(self._stop_events))
         self._events.start()
         if self._snapshots.wanted:
