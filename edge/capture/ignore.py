@@ -9,6 +9,7 @@ import numpy.typing as npt
 from edge.frame import Image
 
 _PARTS = 8  # bits of a pixel in the corners that OpenCV is given
+_RIM = 2  # pixels
 
 
 class IgnoreMask:
@@ -35,14 +36,16 @@ class IgnoreMask:
     def _cover(self, size: tuple[int, int]) -> Sequence[npt.NDArray[np.int32]]:
         """The outlines of all black areas and of what they leave free within them, in pixels."""
         height, width = size
-        cover = np.zeros(size, np.uint8)
+        # With a rim: OpenCV cuts sides off at the picture's edge, sometimes a pixel too early.
+        cover = np.zeros((height + 2 * _RIM, width + 2 * _RIM), np.uint8)
         for polygon in self._polygons:  # one call each: in one call an overlap would stay visible
-            corners = polygon * (width, height) - 0.5  # OpenCV's pixels have whole numbers amid
+            # OpenCV's pixels have whole numbers amid
+            corners = polygon * (width, height) + (_RIM - 0.5)
             fixed = np.rint(corners * 2**_PARTS).astype(np.int32)
             cv2.fillPoly(cover, [fixed], (255,), shift=_PARTS)
         # OpenCV fills by pixel centres, and slanted sides not always to the pixel. A step to every
         # side covers the pixels that a polygon only touches.
-        cover = cv2.dilate(cover, np.ones((3, 3), np.uint8))
+        cover = cv2.dilate(cover, np.ones((3, 3), np.uint8))[_RIM:-_RIM, _RIM:-_RIM]
         outlines, _ = cv2.findContours(cover, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         found: Sequence[npt.NDArray[np.int32]] = outlines
         return found
