@@ -11,6 +11,7 @@ from edge.durable_file import DurableJson, strings
 # No node has as many; but a name from a template that changes daily must not fill the disk.
 MOST_CAMERAS = 1000
 MOST_LABELS = 2000
+RETRY_S = 5.0
 _VERSION = 1
 
 
@@ -28,7 +29,7 @@ class CameraMemory:
     before costs nothing. Cameras that are in the configuration no more stay remembered, they may
     come back: of `MOST_CAMERAS` the one that has been left alone longest is forgotten, and of a
     camera's `MOST_LABELS` the one known longest. A file that cannot be read is set aside, one that
-    cannot be written is reported once: what is remembered then lives in memory only.
+    cannot be written is reported once, and tried again by `retry`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,6 +41,7 @@ class CameraMemory:
             when_unwritable="the next start will not know which cameras are switched off",
         )
         self._lock = threading.Lock()
+        self._retry_s = 0.0
         self._cameras = self._file.read(_cameras) or {}  # the one changed last stands last
 
     def enabled(self, camera: str) -> bool:
@@ -80,6 +82,13 @@ class CameraMemory:
             if known.components != components:
                 known.components = dict(components)
                 self._keep(camera, known)
+
+    def retry(self, now_s: float) -> None:
+        """Write what could not be written; every few seconds (``Clock.uptime_s``) at most."""
+        if now_s >= self._retry_s:
+            self._retry_s = now_s + RETRY_S
+            with self._lock:
+                self._file.retry()
 
     def _keep(self, camera: str, known: _Remembered) -> None:
         self._cameras.pop(camera, None)

@@ -159,18 +159,24 @@ class ModelSettings(Section):
         return type_
 
 
+_HYSTERESIS = 0.05
+
+
 class ZoneSettings(Section):
     id: Slug
     polygon: Polygon
     min_overlap: Fraction = 0.3
-    hysteresis: Fraction = Field(default=0.05, validate_default=True)
+    hysteresis: Fraction = Field(default=_HYSTERESIS, validate_default=True)
     dwell_s: float = Field(default=0, ge=0)
 
     @field_validator("hysteresis")
     @classmethod
     def _below_overlap(cls, hysteresis: float, info: ValidationInfo) -> float:
-        if hysteresis > info.data.get("min_overlap", 1):
-            raise ValueError("must not be greater than min_overlap (left out, it is 0.05)")
+        min_overlap: float = info.data.get("min_overlap", 1)
+        if hysteresis == _HYSTERESIS:  # the default, which fits whatever is asked for
+            return min(hysteresis, min_overlap)
+        if hysteresis > min_overlap:
+            raise ValueError("must not be greater than min_overlap")
         return hysteresis
 
 
@@ -262,6 +268,13 @@ class SpoolSettings(Section):
     max_bytes: int = Field(default=67108864, ge=1)
     max_age_s: float = Field(default=86400, gt=0)
     replay_rate: float = Field(default=200, gt=0)  # events a second
+
+    @field_validator("path")
+    @classmethod
+    def _no_folder(cls, path: Path | None) -> Path | None:
+        if path is not None and path.is_dir():
+            raise ValueError("is a folder: name a file in it")
+        return path
 
 
 class HttpSettings(Section):

@@ -24,6 +24,7 @@ from edge.metrics import Metrics
 from edge.outlets import Outlets
 from edge.process import raise_descriptor_limit, thread_cpu_ns
 from edge.report import report
+from edge.state_lock import state_folder_locked
 from edge.stop import StopRequest
 from edge.switches import CameraSwitches
 from edge.systemd import Notifier
@@ -117,12 +118,13 @@ class Daemon:
         """
         # The MQTT client's thread has nobody to watch it: what ends it ends the daemon.
         threading.excepthook = lambda uncaught: self._fail(uncaught.exc_value)
-        try:
-            self._startup()
-            self._main_loop()
-        finally:
-            self._shutdown()
-            threading.excepthook = threading.__excepthook__
+        with state_folder_locked(self._config.state_dir):
+            try:
+                self._startup()
+                self._main_loop()
+            finally:
+                self._shutdown()
+                threading.excepthook = threading.__excepthook__
         if self._failure is not None:
             raise self._failure
         return 0
@@ -147,6 +149,7 @@ class Daemon:
             self._wake.wait(TICK_S)
             self._wake.clear()
             self._switches.obey()
+            self._outlets.memory.retry(self._clock.uptime_s())
             if self._failure is not None:
                 return
             if not self._http.is_alive():
@@ -244,6 +247,7 @@ class Daemon:
         self._delivery.stop(flushed_s - FAREWELL_S - time.monotonic())
         self._publisher.stop(b"stopped", flushed_s - time.monotonic())
         self._http.stop(HTTP_STOP_S)
+        self._outlets.memory.retry(math.inf)
         log.info("stopped")
         if stuck:
             self._leave_at_once()

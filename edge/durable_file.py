@@ -43,7 +43,7 @@ class DurableJson:
     ) -> None:
         self._path, self._version, self._holds = path, version, holds
         self._when_damaged, self._when_unwritable = when_damaged, when_unwritable
-        self._write_failed = False
+        self._unwritten: dict[str, object] | None = None
 
     def read(self, parse: Callable[[dict[str, Any]], T]) -> T | None:
         """What ``parse`` makes of the document; None where there is none that can be used.
@@ -70,11 +70,16 @@ class DurableJson:
         try:
             replace_file(self._path, text.encode())
         except OSError as error:
-            if not self._write_failed:
+            if self._unwritten is None:
                 log.warning("cannot write %s: %s; %s", self._path, error, self._when_unwritable)
-            self._write_failed = True
+            self._unwritten = document
         else:
-            self._write_failed = False
+            self._unwritten = None
+
+    def retry(self) -> None:
+        """Write what could not be written."""
+        if self._unwritten is not None:
+            self.write(self._unwritten)
 
     def _set_aside(self) -> None:
         aside = self._path.with_name(self._path.name + ".corrupt")

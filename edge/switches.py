@@ -56,7 +56,9 @@ class CameraSwitches:
 
     def _listener(self, name: str) -> Callable[[str, bytes, bool], None]:
         def listen(topic: str, payload: bytes, retained: bool) -> None:
-            if retained:
+            if not payload:
+                pass  # somebody clears a retained command
+            elif retained:
                 # It was meant for who listened then, and would switch again at each reconnection.
                 log.warning("%s: a retained command is ignored; send it without retain", topic)
             elif payload not in _WORDS:

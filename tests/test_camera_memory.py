@@ -141,3 +141,23 @@ def test_a_folder_that_cannot_be_written_is_said_once(
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().endswith("will not know which cameras are switched off")
+
+
+def test_what_could_not_be_written_is_written_later(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.parent.mkdir(exist_ok=True)
+    path.parent.write_text("in the way of the folder")
+    memory = CameraMemory(path)
+    memory.set_enabled("dock", False)
+    memory.retry(100.0)
+    assert "cannot write" in caplog.text
+    path.parent.unlink()
+    memory.retry(102.0)
+    assert not path.exists(), "not so soon"
+    memory.retry(105.0)
+    assert not CameraMemory(path).enabled("dock")
+    path.unlink()
+    memory.retry(200.0)
+    assert not path.exists(), "once is enough"
+    assert caplog.text.count("cannot write") == 1

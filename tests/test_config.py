@@ -458,11 +458,7 @@ POLYGON = "polygon: [[0, 0], [1, 0], [1, 1]]"
         ),
         (
             f"zones: [{{id: bay, {POLYGON}, min_overlap: 0.2, hysteresis: 0.3}}]",
-            "zones[0].hysteresis: must not be greater than min_overlap (left out, it is 0.05)",
-        ),
-        (
-            f"zones: [{{id: bay, {POLYGON}, min_overlap: 0.01}}]",
-            "zones[0].hysteresis: must not be greater than min_overlap (left out, it is 0.05)",
+            "zones[0].hysteresis: must not be greater than min_overlap",
         ),
         (f"zones: [{{id: bay, {POLYGON}, dwell_s: -1}}]", "zones[0].dwell_s: must be at least 0"),
         ("lines: [{id: gate, to: [0, 0]}]", "lines[0].from: is required"),
@@ -577,6 +573,7 @@ TOPIC = "must be an MQTT topic without +, #, empty levels or a $ in front"
         ("mqtt: {base_topic: 'a/#'}", f"mqtt.base_topic: {TOPIC}"),
         ("mqtt: {base_topic: $$SYS}", f"mqtt.base_topic: {TOPIC}"),
         ("mqtt: {base_topic: ''}", f"mqtt.base_topic: {TOPIC}"),
+        ("spool: {path: .}", "spool.path: is a folder: name a file in it"),
         ("mqtt: {max_payload_bytes: 1023}", "mqtt.max_payload_bytes: must be at least 1024"),
         ("mqtt: {home_assistant: {prefix: a+}}", f"mqtt.home_assistant.prefix: {TOPIC}"),
         (
@@ -853,3 +850,9 @@ def test_the_shipped_model_by_its_type_alone(tmp_path):
     )
     model = load_config(file, {}).config.model
     assert (model.id, model.path, model.type) == (None, None, "rfdetr-seg-demo")
+
+
+def test_hysteresis_left_out_fits_any_overlap(site: Site) -> None:
+    zones = ", ".join(f"{{id: z{i}, {POLYGON}, min_overlap: 0.0{i}}}" for i in (0, 3, 9))
+    loaded = site.load(with_camera(f"zones: [{zones}]"))
+    assert [zone.hysteresis for zone in loaded.config.cameras[0].zones] == [0, 0.03, 0.05]

@@ -80,7 +80,7 @@ def test_commands_are_obeyed_in_order(tmp_path):
 
 @pytest.mark.parametrize(
     ("payload", "retained", "said"),
-    [(b"OFF", True, "retained command"), (b"off", False, "neither ON nor OFF"), (b"", False, "")],
+    [(b"OFF", True, "retained command"), (b"off", False, "neither ON nor OFF")],
 )
 def test_what_is_no_command_changes_nothing_and_is_said(tmp_path, caplog, payload, retained, said):
     node = Node(tmp_path)

@@ -44,8 +44,8 @@ class EventMessageBuilder:
 
         ``latency`` is that of the frame, where the event was decided on a frame; ``geometry`` has
         further keys of the object. What does not fit goes: first the geometry, then the times in
-        zones, then all but the start of names, at last the lists of zones and crossings (and
-        ``zones_truncated`` tells how many zones).
+        zones, then all but the start of names, at last zones and then crossings from the end
+        (``zones_truncated`` and ``crossed_truncated`` tell how many).
         """
         message: dict[str, Any] = {
             "node": self._node,
@@ -97,7 +97,15 @@ class EventMessageBuilder:
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an event message: {error}") from None
-        for key in ("schema", "session", "seq", "replayed", "latency_ms", "crossed"):
+        for key in (
+            "schema",
+            "session",
+            "seq",
+            "replayed",
+            "latency_ms",
+            "crossed",
+            "crossed_truncated",
+        ):
             message.pop(key, None)
         message |= {
             "node": self._node,
@@ -119,11 +127,15 @@ class EventMessageBuilder:
             for place, name in ((message, "node"), (message, "model"), (seen, "label")):
                 place[name] = cut(str(place[name]))
             body = self._body(message)
-        if not self._fits(body):
-            message.pop("crossed", None)
-            message["zones_truncated"] = len(seen["zones"])
-            seen["zones"] = []
-            body = self._body(message)
+        # At the very least lists are cut, from their ends, and it is told by how much.
+        for holder, name in ((seen, "zones"), (message, "crossed")):
+            entries = list(holder.get(name, ()))
+            for kept in range(len(entries) - 1, -1, -1):
+                if self._fits(body):
+                    break
+                holder[name] = entries[:kept]
+                message[f"{name}_truncated"] = len(entries) - kept
+                body = self._body(message)
         return body
 
     def _body(self, message: Mapping[str, object]) -> EventBody:

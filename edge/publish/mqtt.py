@@ -84,6 +84,8 @@ class Publisher:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._subscriptions = Subscriptions(self._client)
+        for topic_filter in topics.retained_filters():
+            self._subscriptions.add(topic_filter, self._on_left)
 
     @property
     def connected(self) -> bool:
@@ -329,6 +331,15 @@ class Publisher:
                 self._send_retained(topic, always=True)
             if self._settled:
                 self._complete_birth()
+
+    def _on_left(self, topic: str, payload: bytes, retained: bool) -> None:
+        """What the broker holds of ours: a run whose record was lost may have left something."""
+        if not (retained and payload and self._record.found(topic)):
+            return
+        with self._order:
+            # Before all of this run's topics are known, it is looked at when they are.
+            if self._settled and self._connected and not self._stopping:
+                self._clear(topic)
 
     def _on_connect_fail(self, client: paho.Client, userdata: object) -> None:
         if not self._stopping:  # paho calls while it handles the error

@@ -44,6 +44,16 @@ class RetainedTopics:
                 self._ours |= wanted
                 self._write()
 
+    def found(self, topic: str) -> bool:
+        """The broker holds this one below our root; True where the record does not know it.
+
+        Only we publish there, so it is ours, and `stale` until it is used.
+        """
+        with self._lock:
+            unknown = topic not in self._ours
+            self._ours.add(topic)
+            return unknown
+
     def release(self, topic: str) -> None:
         """This one is in use no more: ``stale`` until the broker has cleared it."""
         with self._lock:

@@ -49,6 +49,11 @@ class Topics:
     def enabled_state(self, camera: str) -> str:
         return f"{self.root}/{camera}/enabled/state"
 
+    def retained_filters(self) -> list[str]:
+        """Filters of what is retained below a camera."""
+        below = ("status", "enabled/state", "count/+", "zone/+/+", "line/+/+")
+        return [f"{self.root}/+/{levels}" for levels in below]
+
     def kind(self, topic: str) -> str:
         """What a message on ``topic`` is, as the ``kind`` label of the metrics.
 

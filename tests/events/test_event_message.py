@@ -161,6 +161,16 @@ def test_an_end_of_a_dead_session_keeps_the_budget_of_this_one() -> None:
     assert message["object"]["zones"] == ["bay"]
 
 
+def test_zones_are_cut_before_crossings() -> None:
+    zones = tuple(f"zone-{i:02}-{'z' * 50}" for i in range(12))
+    made = event(crossings=[Crossing(f"gate-{i}", "out") for i in range(3)], dwell_s={})
+    made = replace(made, seen=replace(made.seen, zones=zones))
+    _, message = sent(builder(1024).build(made, LATENCY))
+    assert 0 < len(message["object"]["zones"]) < 12
+    assert len(message["crossed"]) == 3
+    assert "crossed_truncated" not in message
+
+
 def test_a_budget_that_not_even_an_event_fits_in_is_refused() -> None:
     with pytest.raises(ValueError, match="1024"):
         builder(SMALLEST_BUDGET - 1)
@@ -176,6 +186,9 @@ def test_the_smallest_budget_holds_under_the_longest_names(made: Any, char: str)
             "c" * 64, 10**12, replace(CAPTURED, uptime_s=1e9 + 0.1234), (99999, 99999)
         ),
         dwell_s=dict.fromkeys(zones, 1e6),
+        crossings=[Crossing(f"line-{i:02}-{'l' * 50}", "in") for i in range(12)]
+        if made is event
+        else (),
     )
     seen = replace(
         crowded.seen,
@@ -191,8 +204,13 @@ def test_the_smallest_budget_holds_under_the_longest_names(made: Any, char: str)
     )
     payload, message = sent(built, seq=10**15)
     assert len(payload) <= SMALLEST_BUDGET
-    assert message["zones_truncated"] == 40
-    assert message["object"]["zones"] == []
+    kept = message["object"]["zones"]
+    assert tuple(kept) == zones[: len(kept)]
+    assert message["zones_truncated"] == 40 - len(kept)
+    if made is event:
+        lines = [crossing["line"] for crossing in message["crossed"]]
+        assert lines == [f"line-{i:02}-{'l' * 50}" for i in range(len(lines))]
+        assert message["crossed_truncated"] == 12 - len(lines)
 
 
 @given(budget=st.integers(1024, 4096), zones=st.integers(0, 40), points=st.integers(3, 300))

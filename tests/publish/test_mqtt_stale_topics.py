@@ -162,3 +162,32 @@ def test_topic_forgotten_while_disconnected_is_cleared_on_return(
     said.wait_for("connected to the broker", count=2)
     publisher.stop()
     assert DOCK not in broker.retained()
+
+
+def test_what_a_lost_record_does_not_know_is_cleared_too(
+    broker: Mosquitto, make_publisher: MakePublisher
+) -> None:
+    """A container without a volume starts anew; counts of before must not stand beside `online`."""
+    left = [
+        f"{TOPICS.root}/dock/count/person",
+        f"{TOPICS.root}/dock/zone/bay/person",
+        f"{TOPICS.root}/dock/line/gate/person",
+        f"{TOPICS.root}/yard/status",
+        f"{TOPICS.root}/yard/enabled/state",
+    ]
+    others = "rfdetr-edge/another-node/dock/count/person"
+    with Subscriber(broker.host, broker.port) as neighbour:
+        for topic in [*left, others, TOPICS.camera_status("dock")]:
+            neighbour._client.publish(topic, "3", qos=1, retain=True).wait_for_publish(10)
+        publisher = make_publisher(broker)
+        publisher.publish_retained(TOPICS.camera_status("dock"), "online")
+        publisher.settle()
+        publisher.start()
+        for topic in left:
+            neighbour.wait_for(topic, "")
+        neighbour.wait_for(TOPICS.status, "online")
+        neighbour.catch_up()
+    retained = broker.retained()
+    assert not set(left) & set(retained)
+    assert retained[others] == b"3"
+    assert retained[TOPICS.camera_status("dock")] == b"online"
