@@ -124,7 +124,8 @@ class CameraReport:
         metrics.stage.labels("publish").observe(time.perf_counter() - summarised)
         if handed_over:
             age_s = clock.uptime_s() - frame.captured_at.uptime_s
-            metrics.capture_to_publish.labels(frame.camera).observe(age_s)
+            # A video file's own time may run ahead of the clock; no age is below 0.
+            metrics.capture_to_publish.labels(frame.camera).observe(max(age_s, 0.0))
 
     def look_after(self, now_s: float) -> None:
         """End what is over for another reason than a frame, and bring the counts up to date."""

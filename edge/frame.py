@@ -28,7 +28,8 @@ class Frame:
     """A captured picture. It is handed from thread to thread and never written again.
 
     ``id`` counts the captured frames of its camera from 0; ``captured_at`` is read right after the
-    frame was grabbed; ``image`` is uint8 BGR ``[H, W, 3]``.
+    frame was grabbed, or runs on the time of a file that is read without pace; ``image`` is uint8
+    BGR ``[H, W, 3]``.
     """
 
     camera: str

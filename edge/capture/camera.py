@@ -12,6 +12,7 @@ from typing import Literal
 from edge.capture.accounts import FrameAccounts
 from edge.capture.address import FileAddress
 from edge.capture.ignore import IgnoreMask
+from edge.capture.own_time import OwnTime
 from edge.capture.slot import FrameSlot
 from edge.capture.source import (
     DamagedFrame,
@@ -71,6 +72,7 @@ class Camera:
         self._backoff = backoff or Backoff()
         self._accounts = FrameAccounts(settings.id, metrics)
         self._ignore = IgnoreMask(settings.ignore)
+        self._own_time = OwnTime()
         self._rate_cap = RateCap(settings.max_fps) if settings.max_fps else None
         source = settings.source
         self._every_frame = isinstance(source, FileAddress) and not source.pace
@@ -253,6 +255,7 @@ class Camera:
         """Open the camera and hand its frames on until told to stop; raises as its source does."""
         with self._in_charge(tenure):
             self._accounts.opening()
+            self._own_time.opening()
             next_id = self._accounts.next_id
         source = self._opener(self.settings, next_id, tenure.pause)
         try:
@@ -262,21 +265,24 @@ class Camera:
                 self.description, self.decoder = source.description, source.decoder
             while not tenure.stop.is_set():
                 tenure.enter_call()
-                source.grab()
+                own_s = source.grab()
                 taken_at = self._clock.now()
                 if tenure.stop.is_set():
                     break
-                self._take(tenure, source, taken_at)
+                self._take(tenure, source, taken_at, own_s)
         finally:
             tenure.enter_call()
             source.close()
             tenure.busy_since_s = None
 
-    def _take(self, tenure: Tenure, source: Source, taken_at: Timestamp) -> None:
+    def _take(
+        self, tenure: Tenure, source: Source, taken_at: Timestamp, own_s: float | None
+    ) -> None:
         """Bring the frame that ``source`` has just grabbed to the slot, or count why not."""
         with self._in_charge(tenure):
             frame_id = self._accounts.captured(taken_at)
-            if self._rate_cap is not None and not self._rate_cap.allows(taken_at.uptime_s):
+            captured_at = self._own_time.captured_at(taken_at, own_s)
+            if self._rate_cap is not None and not self._rate_cap.allows(captured_at.uptime_s):
                 self._accounts.dropped("rate")
                 return
         try:
@@ -286,7 +292,7 @@ class Camera:
                 self._accounts.dropped("error")
             return
         self._ignore.blacken(image)
-        frame = Frame(self.id, frame_id, taken_at, image)
+        frame = Frame(self.id, frame_id, captured_at, image)
         tenure.busy_since_s = None
         slot_is_free = not self._every_frame or self._wait_for_slot(tenure)
         with self._in_charge(tenure):

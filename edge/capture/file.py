@@ -15,7 +15,10 @@ LONGEST_GAP_S = 10.0  # a longer hole in a file's timestamps is passed over in o
 
 
 class FileSource:
-    """The frames of one file in order. What cannot be decoded in it is passed over."""
+    """The frames of one file in order. What cannot be decoded in it is passed over.
+
+    Without pace it runs on the file's own time, which goes on through all rounds of a loop.
+    """
 
     decoder = "ffmpeg"
 
@@ -29,6 +32,7 @@ class FileSource:
         self._frames: Iterator[av.VideoFrame] = iter(())
         self._frame: av.VideoFrame | None = None
         self._time_s: float | None = None
+        self._own_s: float | None = None  # of the grabbed frame, since the first; without pace only
         self._frame_gap_s = 1 / 25
         self._to_bgr = ToBgr()
         self.description = StreamInfo("unknown")
@@ -52,12 +56,16 @@ class FileSource:
             codec.name, (codec.width, codec.height), 1 / self._frame_gap_s
         )
 
-    def grab(self) -> None:
+    def grab(self) -> float | None:
         self._frame = next(self._frames, None)
         if self._frame is None:
             self._frame = self._first_of_next_round()
+        gap_s = self._gap_s(self._frame.time)
         if self._pace is not None:
-            self._pace.step(self._gap_s(self._frame.time))
+            self._pace.step(gap_s)
+        else:
+            self._own_s = 0.0 if self._own_s is None else self._own_s + gap_s
+        return self._own_s
 
     def retrieve(self) -> Image:
         if self._frame is None:

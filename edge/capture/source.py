@@ -60,11 +60,13 @@ class Source(Protocol):
     def open(self) -> None:
         """Connect. Raises `SourceError`."""
 
-    def grab(self) -> None:
+    def grab(self) -> float | None:
         """Block until the camera's next frame is taken.
 
-        Returns early, without a frame, only where its `Wait` returned early. Raises `SourceError`
-        on a stall or failure and `EndOfSource` behind the last frame of a file.
+        Returns how many seconds it comes after the first one, where the source runs on a time of
+        its own, and None where a frame is captured as it is taken. Returns early, without a frame,
+        only where its `Wait` returned early. Raises `SourceError` on a stall or failure and
+        `EndOfSource` behind the last frame of a file.
         """
 
     def retrieve(self) -> Image:

@@ -47,7 +47,10 @@ class EventDelivery:
         boot_id: Callable[[], str] = read_boot_id,
         retry_s: float = RETRY_S,
     ) -> None:
-        """Opens the spool. Raises ``SpoolError`` where another process has it."""
+        """Opens the spool.
+
+        Raises ``SpoolError`` where another process has it, or something else is at its path.
+        """
         self._publisher, self._topics, self._clock = publisher, topics, clock
         self._store = EventStore(
             settings, session, metrics, clock, boot_id(), self._rows_in_use, retry_s

@@ -11,6 +11,7 @@ from edge.clock import Clock
 from edge.config import SpoolSettings
 from edge.line_total import LineTotal
 from edge.metrics import Metrics
+from edge.publish.drop_log import DropLog
 from edge.publish.spool import Changes, Page, Spool
 from edge.publish.spool_age import SpoolAge
 from edge.publish.spool_event import OpenObject, Row
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 MEMORY_BYTES = 4 * 1024 * 1024  # of events that are on no disk
 RETRY_S = 5.0  # between two attempts at a disk that fails, and two looks at the file
 UPKEEP_S = 1.0
+
+# What opening and using the file can raise. NotASpool: the next one at the path is no better.
+_FAULTS = (OSError, sqlite3.Error, SpoolError, NotASpool)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class EventStore:
         self._settings, self._metrics, self._clock = settings, metrics, clock
         self._in_use, self._retry_every_s = in_use, retry_s
         self._age = SpoolAge(boot_id)
+        self._drop_log = DropLog(clock)
         self.unspooled = Unspooled(
             session, MEMORY_BYTES, clock, lambda count: self._count_dropped("memory", count)
         )
@@ -87,11 +92,12 @@ class EventStore:
     def open(self) -> tuple[list[OpenObject], list[LineTotal]]:
         """Open the spool; what it says of objects and lines, nothing where the disk fails.
 
-        Raises ``SpoolError`` where another process has it.
+        Raises ``SpoolError`` where another process has it, or something else is at its path. Once
+        running that is a disk that fails.
         """
         try:
             self._open()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, NotASpool) as error:
             self._fail(error)
         return list(self._objects.values()), list(self._totals.values())
 
@@ -139,7 +145,7 @@ class EventStore:
                 spool.checkpoint()
             ids = {row.id for row in in_flight if row.id is not None}
             dropped = spool.commit(changes, ids)
-        except (OSError, sqlite3.Error, SpoolError) as error:
+        except _FAULTS as error:
             self.unspooled.end_write(None)
             self._fault(error)
             return Written((), ())
@@ -154,7 +160,12 @@ class EventStore:
         return Written(changes.rows, set().union(*dropped.values()))
 
     def close(self) -> None:
+        self._drop_log.tell(at_once=True)
         if self._spool is not None:
+            count = self._spool.messages - len(self._acknowledged)
+            if count:
+                what = "1 event stays" if count == 1 else f"{count} events stay"
+                log.info("%s in the spool for the next start", what)
             self._spool.close()
         if len(self.unspooled):
             log.warning("stopping with %d events that are on no disk", len(self.unspooled))
@@ -197,6 +208,7 @@ class EventStore:
         if now_s < self._upkeep_s:
             return
         self._upkeep_s = now_s + UPKEEP_S
+        self._drop_log.tell()
         if self.failing:
             too_old_s = now_s - self._settings.max_age_s
             self._count_dropped("age", self.unspooled.expire(too_old_s))
@@ -252,19 +264,20 @@ class EventStore:
     def _start_anew(self, spool: Spool, *, remove_file: bool = False) -> None:
         self._salvage(spool)
         try:
-            if remove_file:
+            if remove_file and _identity(self._path) == self._file:
                 remove(self._path)
             self._open()
-        except (OSError, sqlite3.Error, SpoolError) as error:
+        except _FAULTS as error:
             self._fail(error)
 
     def _open(self) -> Spool:
         """Open the spool, or another in the place of one that cannot be used.
 
-        Raises ``SpoolError``, ``OSError``, ``sqlite3.Error``.
+        Raises one of ``_FAULTS``.
         """
-        if self._bad is not None:
+        if self._bad is not None and _identity(self._path) == self._file:
             self._set_aside(self._bad)
+        self._bad = None  # or it is gone, and what is there now is judged by itself
         try:
             spool = self._open_file()
         except NotASpool as bad:
@@ -290,7 +303,6 @@ class EventStore:
 
     def _set_aside(self, bad: NotASpool) -> None:
         aside = set_aside(self._path, bad.suffix)
-        self._bad = None
         if self._salvaged is None and bad.suffix == "corrupt" and aside.is_file():
             db = connect(aside)
             self._salvaged = salvage(db, self._age)
@@ -330,6 +342,8 @@ class EventStore:
 
     def _count_dropped(self, reason: str, count: int) -> None:
         self._metrics.spool_dropped.labels(reason).inc(count)
+        if count:
+            self._drop_log.add(reason, count)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

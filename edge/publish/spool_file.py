@@ -5,6 +5,7 @@ import sqlite3
 import zlib
 from pathlib import Path
 
+_MAGIC = b"SQLite format 3\0"  # how each database begins
 _APPLICATION_ID = 0x52464445  # "RFDE", in the file's header
 _SCHEMA_VERSION = 1
 _KEPT_ASIDE = 3  # damaged files of one kind; the next one takes the place of the last
@@ -36,13 +37,16 @@ _SCHEMA = (
 
 
 class SpoolError(Exception):
-    """The spool cannot be ours: another process has it. One sentence that starts with the key."""
+    """What is at the path is another's: a process has it open, or it never was a spool.
+
+    One sentence that starts with the key.
+    """
 
     exit_code = 78
 
 
 class NotASpool(Exception):  # noqa: N818 - says what it is
-    """The file cannot be used as a spool, by nobody or by this release; ``str`` says why."""
+    """A spool that is damaged, or of another release; ``str`` says why. It is to be set aside."""
 
     def __init__(self, why: str, suffix: str = "corrupt") -> None:
         super().__init__(why)
@@ -53,15 +57,15 @@ def open_database(path: Path) -> sqlite3.Connection:
     """Open the spool at ``path``, made new where there is none.
 
     The connection holds the file's lock as long as it is open, also where the process is killed
-    then. Raises ``SpoolError`` where another process holds it, ``NotASpool`` where the file has to
-    go, ``OSError`` or ``sqlite3.OperationalError`` where the disk does not let us.
+    then. Raises ``SpoolError`` where another process holds it or something else is there, which is
+    left as it is, ``NotASpool`` where the file has to go, ``OSError`` or
+    ``sqlite3.OperationalError`` where the disk does not let us.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.is_file():
-        raise NotASpool("it is not a file")
+    _refuse_other_files(path)
     db = connect(path)
     try:
-        _prepare(db)
+        _prepare(db, path)
     except BaseException as error:
         db.close()
         if isinstance(error, sqlite3.Error):
@@ -86,13 +90,35 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _prepare(db: sqlite3.Connection) -> None:
+def _refuse_other_files(path: Path) -> None:
+    """Raises ``SpoolError`` where a wrong path names what cannot be a spool, damaged or not."""
+    if path.is_dir():
+        raise _not_ours(path, "a folder")
+    if path.exists() and not path.is_file():
+        raise _not_ours(path, "no regular file")
+    # Damage can hit the first bytes too: a name that is a database's is believed.
+    if path.is_file() and not path.name.endswith(".db"):
+        with path.open("rb") as file:
+            begin = file.read(len(_MAGIC))
+        if begin not in (b"", _MAGIC):
+            raise _not_ours(path, "no database")
+
+
+def _not_ours(path: Path, what: str) -> SpoolError:
+    return SpoolError(f"spool.path: {path} is {what}: the spool needs a file of its own")
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
     application_id, version = (
         db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
-    is_new = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    is_new = not names
     if not is_new and application_id != _APPLICATION_ID:
-        raise NotASpool("it is a database of something else")
+        # Both came in one transaction; others have a table of events too.
+        if not {"events", "open_objects"} <= names:
+            raise _not_ours(path, "a database of something else")
+        raise NotASpool("it is not marked as a spool")
     if version > _SCHEMA_VERSION:
         raise NotASpool(f"a newer release wrote it (layout {version})", "newer")
     (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()

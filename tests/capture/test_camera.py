@@ -33,7 +33,7 @@ from edge.capture.source import (
 from edge.capture.tenure import stuck_after_s
 from edge.capture.timing import Backoff
 from edge.config import CameraSettings
-from edge.frame import Image
+from edge.frame import Frame, Image
 from edge.metrics import Metrics
 
 pytestmark = pytest.mark.timeout(60)
@@ -376,6 +376,94 @@ def test_every_frame_of_a_file_with_pace_none_is_handed_over(tmp_path: Path) -> 
         "rfdetr_edge_frames_dropped_total", {"camera": "cam", "reason": "overwritten"}
     )
     assert dropped == 0
+
+
+class Unpaced:
+    """A camera on a real file without pace, on a clock that the test alone moves."""
+
+    def __init__(self, folder: Path, loop: bool = False, max_fps: float | None = None) -> None:
+        from test_file_source import make_video
+
+        path = make_video(folder / "clip.mp4", [0, 40, 80, 280, 320])
+        self.clock = ManualClock()
+        self.bench = Bench(
+            frames(0), source=FileAddress(path, loop=loop, pace=False), max_fps=max_fps
+        )
+        self.camera = Camera(
+            self.bench.camera.settings,
+            self.bench.slots["cam"],
+            self.bench.metrics,
+            self.clock,
+        )
+
+    def take(self, slow_s: float = 0.0) -> Frame:
+        """The next frame; the network takes ``slow_s`` for it."""
+        frame = self.bench.slots.take(DEADLINE_S)
+        assert frame is not None
+        self.clock.uptime += slow_s
+        return frame
+
+    def stop(self) -> None:
+        self.camera.stop()
+        assert self.camera.join(DEADLINE_S)
+
+
+@pytest.mark.parametrize("slow_s", [0.0, 7.0])
+def test_a_file_without_pace_is_captured_on_its_own_time(tmp_path: Path, slow_s: float) -> None:
+    file = Unpaced(tmp_path)
+    file.camera.start()
+    captured = [file.take(slow_s).captured_at for _ in range(5)]
+    assert [round(at.uptime_s, 3) for at in captured] == [1000, 1000.04, 1000.08, 1000.28, 1000.32]
+    wall_s = [round(at.wall_s - 1.7e9, 3) for at in captured]
+    assert wall_s == [0, 0.04, 0.08, 0.28, 0.32]
+    assert all(at.synced for at in captured)
+    file.stop()
+
+
+def test_a_file_without_pace_stays_online_by_the_moment_of_the_grab(tmp_path: Path) -> None:
+    file = Unpaced(tmp_path, loop=True)
+    file.camera.start()
+    file.take(slow_s=7.0)
+    file.take()
+    file.take()  # frame 3 at the latest is grabbed 7 s later
+    until(lambda: file.camera.last_frame_uptime_s == 1007.0)
+    assert file.camera.state(1011.0) == "online"
+    assert file.bench.count("last_frame_timestamp_seconds") == 1.7e9  # where that clock stands
+    assert file.take().captured_at.uptime_s == pytest.approx(1000.28)
+    file.stop()
+
+
+@pytest.mark.parametrize("slow_s", [0.0, 7.0])
+def test_the_rate_of_a_file_without_pace_goes_by_its_own_time(
+    tmp_path: Path, slow_s: float
+) -> None:
+    file = Unpaced(tmp_path, max_fps=5)
+    file.camera.start()
+    assert [file.take(slow_s).id for _ in range(2)] == [0, 3]
+    until(lambda: file.camera.ended)
+    assert file.bench.count("frames_captured_total") == 5
+    assert file.bench.dropped("rate") == 3
+    file.stop()
+
+
+@pytest.mark.parametrize(("passed_s", "first_s"), [(0.0, 1000.32), (60.0, 1060.0)])
+def test_a_file_without_pace_begins_anew_at_once_but_never_before_its_last_frame(
+    tmp_path: Path, passed_s: float, first_s: float
+) -> None:
+    file = Unpaced(tmp_path)
+    file.camera.start()
+    for _ in range(5):
+        file.take()
+    until(lambda: file.camera.ended)
+    file.camera.disable()
+    assert file.camera.join(DEADLINE_S)
+    file.clock.uptime += passed_s
+    file.camera.enable()
+    captured = [file.take().captured_at for _ in range(2)]
+    expected_s = [first_s, first_s + 0.04]
+    assert [at.uptime_s for at in captured] == pytest.approx(expected_s, abs=1e-6)
+    assert captured[0].wall_s - 1.7e9 == pytest.approx(max(0.0, 0.32 - passed_s), abs=1e-3)
+    file.stop()
 
 
 def test_stop_counts_the_frame_of_a_file_that_waits_for_the_loop(tmp_path: Path) -> None:

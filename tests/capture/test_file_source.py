@@ -82,6 +82,54 @@ def test_loops(video: Path) -> None:
     source.close()
 
 
+def own_times(source: FileSource, frames: int) -> list[float | None]:
+    times = [source.grab() for _ in range(frames)]
+    return [None if time is None else round(time, 3) for time in times]
+
+
+def test_pace_none_tells_the_file_s_own_time(video: Path) -> None:
+    source = FileSource(FileAddress(video, pace=False), lambda seconds: None)
+    source.open()
+    assert own_times(source, 5) == [0.0, 0.04, 0.08, 0.28, 0.32]
+    source.close()
+
+
+def test_a_paced_file_has_no_time_of_its_own(video: Path) -> None:
+    source = FileSource(FileAddress(video), lambda seconds: None)
+    source.open()
+    assert own_times(source, 2) == [None, None]
+    source.close()
+
+
+def test_own_time_goes_on_over_the_seam_by_one_frame(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "clip.mp4", [0, 40, 80])
+    source = FileSource(FileAddress(path, loop=True, pace=False), lambda seconds: None)
+    source.open()
+    assert source.description.fps is not None
+    second_s = 0.08 + 1 / source.description.fps
+    third_s = 2 * second_s
+    starts_s = [0.0] * 3 + [second_s] * 3 + [third_s] * 3
+    expected_s = [start + after for start, after in zip(starts_s, [0, 0.04, 0.08] * 3, strict=True)]
+    assert own_times(source, 9) == pytest.approx(expected_s, abs=1e-3)
+    source.close()
+
+
+def test_own_time_of_a_file_without_timestamps_goes_by_its_rate(tmp_path: Path) -> None:
+    path = tmp_path / "clip.h264"  # a bare stream: its frames have no presentation time
+    with av.open(str(path), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for level in (10, 30, 50):
+            grey = np.full((48, 64, 3), level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="bgr24")))
+        container.mux(stream.encode(None))
+    source = FileSource(FileAddress(path, pace=False), lambda seconds: None)
+    source.open()
+    assert source.description.fps == 25
+    assert own_times(source, 3) == [0.0, 0.04, 0.08]
+    source.close()
+
+
 def test_a_picture_is_bgr_and_the_caller_s_own(tmp_path: Path) -> None:
     path = tmp_path / "blue.mp4"
     with av.open(str(path), "w") as container:

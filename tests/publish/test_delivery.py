@@ -1,6 +1,7 @@
 """The delivery of events turn by turn, with a clock set by hand and a stand-in for the broker."""
 
 import json
+import logging
 import os
 import resource
 import shutil
@@ -257,6 +258,48 @@ def test_overflow_drops_oldest_updates_and_leaves_a_gap(make_bench):
     dropped = bench.dropped()["overflow"]
     assert dropped > 0
     assert seqs == [1, *range(2 + int(dropped), 23)]
+
+
+def drops_told(caplog) -> list[str]:
+    return [text for text in warnings_of(caplog) if "dropped" in text]
+
+
+def test_drops_are_told_at_once_and_then_by_the_minute(make_bench, caplog):
+    bench = make_bench(max_bytes=10_000)
+    why = "dropped since the spool is full (spool.max_bytes)"
+    while not bench.dropped():
+        bench.append(event("update", "a", pad=500))
+        bench.turn()
+    assert drops_told(caplog) == [f"1 event was {why}"]
+    bench.append(*(event("update", "a", pad=500) for _ in range(78)))
+    bench.turn()
+    assert bench.dropped() == {"overflow": 79}
+    bench.turn(seconds=58)
+    assert drops_told(caplog)[1:] == []
+    bench.turn(seconds=2)
+    assert drops_told(caplog)[1:] == [f"78 events were {why}"]
+    bench.turn(seconds=120)
+    assert drops_told(caplog)[2:] == []
+    bench.append(event("update", "a", pad=500))
+    bench.turn()
+    bench.append(event("update", "a", pad=500))
+    bench.turn()
+    bench.delivery.stop(0)
+    assert drops_told(caplog)[2:] == [f"1 event was {why}"] * 2
+
+
+def test_drops_of_each_reason_are_told(make_bench, caplog):
+    bench = make_bench(max_age_s=60)
+    bench.append(event("new", "a"))
+    bench.turn()
+    bench.turn(seconds=61)
+    assert drops_told(caplog) == [
+        "1 event was dropped since the broker was away for too long (spool.max_age_s)"
+    ]
+    bench.append(event("new", "b", pad=MEMORY_BYTES))
+    assert drops_told(caplog)[1:] == [
+        "1 event was dropped since memory is full of events that are on no disk"
+    ]
 
 
 def test_row_in_flight_is_not_dropped(make_bench):
@@ -517,13 +560,23 @@ def overwrite(path: Path, at: float, count: int = 4096) -> None:
         file.write(os.urandom(count))
 
 
-@pytest.mark.parametrize("content", [b"garbage" * 999, None])
-def test_what_is_no_spool_is_set_aside(make_bench, tmp_path, content, caplog):
+def test_database_of_something_else_stops_the_start_and_stays(make_bench, tmp_path):
     path = tmp_path / "spool.db"
-    path.mkdir() if content is None else path.write_bytes(content)
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE photos (id)")
+    db.close()
+    content = path.read_bytes()
+    with pytest.raises(SpoolError, match=r"^spool.path: .*spool.db is a database of something"):
+        make_bench()
+    assert path.read_bytes() == content
+    assert os.listdir(tmp_path) == ["spool.db"]
+
+
+def test_garbage_is_set_aside(make_bench, tmp_path, caplog):
+    path = tmp_path / "spool.db"
+    path.write_bytes(b"garbage" * 999)
     bench = make_bench()
-    aside = tmp_path / "spool.db.corrupt"
-    assert aside.is_dir() if content is None else aside.read_bytes() == content
+    assert (tmp_path / "spool.db.corrupt").read_bytes() == b"garbage" * 999
     bench.append(event("new", "a"))
     bench.broker.connect(1)
     settle(bench)
@@ -590,12 +643,50 @@ def test_damage_while_running_costs_no_more_than_what_only_the_file_knew(bench, 
         assert delivery.line_totals() == [LineTotal("dock", "line", "cat", 1, 0)]
 
 
+def test_folder_in_the_place_of_the_file_is_a_disk_that_fails(bench, caplog):
+    fill(bench, 5)
+    bench.path.rename(bench.path.with_name("taken.db"))
+    bench.path.mkdir()
+    bench.broker.connect(1)
+    bench.append(event("end", "a0"))
+    settle(bench, 40)
+    assert ("end a0", 7, False) in bench.broker.told()
+    assert bench.delivery._store.failing
+    assert bench.path.is_dir()
+    assert list(bench.path.parent.glob("*corrupt*")) == []
+    assert "is a folder" in warnings_of(caplog)[1]
+    bench.append(event("new", "b"))
+    bench.path.rmdir()
+    settle(bench, 40)
+    assert not bench.delivery._store.failing
+    assert {seq for _, seq, _ in bench.broker.told()} == {*range(1, 9)}
+    assert bench.dropped() == {}
+    assert [thing.event_id for thing in bench.restart().left_open()] == [
+        "a1",
+        "a2",
+        "a3",
+        "a4",
+        "b",
+    ]
+
+
+def test_damaged_file_is_set_aside_only_while_it_is_at_the_path(bench):
+    """What came in its place within the second belongs to somebody else."""
+    fill(bench, 5)
+    bench.path.rename(bench.path.with_name("taken.db"))
+    bench.path.mkdir()
+    store = bench.delivery._store
+    store._fault(sqlite3.DatabaseError("database disk image is malformed"))
+    assert store.failing
+    assert bench.path.is_dir()
+    assert list(bench.path.parent.glob("*corrupt*")) == []
+
+
 def test_file_that_is_taken_away_while_running_is_written_anew(bench, caplog):
     fill(bench, 50)
     bench.broker.connect(1)
     bench.turn()
     bench.path.rename(bench.path.with_name("taken.db"))
-    bench.path.mkdir()
     bench.append(event("end", "a0"))
     settle(bench, 40)
     assert [seq for _, seq, _ in bench.broker.told()] == [*range(1, 53)]
@@ -630,6 +721,19 @@ def test_stop_without_a_broker_leaves_everything_on_disk(bench):
     bench.delivery.stop(timeout_s=60)
     assert sorted(os.listdir(bench.path.parent)) == ["spool.db"]
     assert read(bench.path, "SELECT seq FROM events ORDER BY id") == [(1,), (2,)]
+
+
+def test_stop_tells_how_many_events_stay(bench, caplog):
+    caplog.set_level(logging.INFO)
+    bench.append(*(event("new", f"a{n}") for n in range(168)))
+    bench.delivery.stop(timeout_s=0)
+    assert caplog.messages == ["168 events stay in the spool for the next start"]
+    caplog.clear()
+    bench.restart()
+    bench.broker.connect(1)
+    settle(bench, 40)
+    bench.delivery.stop(timeout_s=0)
+    assert caplog.messages == []
 
 
 def test_thread_delivers_what_comes_before_stop(bench):

@@ -134,17 +134,80 @@ def test_empty_file_becomes_a_spool(tmp_path):
     open_spool(tmp_path / "spool.db").close()
 
 
-def test_database_of_something_else_and_of_a_newer_release_are_left_as_they_are(tmp_path):
-    path = tmp_path / "spool.db"
+def make_database(path: Path, *statements: str) -> bytes:
     db = sqlite3.connect(path)
-    db.execute("CREATE TABLE events (id)")
+    for statement in statements:
+        db.execute(statement)
     db.commit()
     db.close()
-    content = path.read_bytes()
-    with pytest.raises(NotASpool, match="something else"):
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("table", ["photos", "events"])
+@pytest.mark.parametrize("name", ["spool.db", "home.sqlite"])
+def test_database_of_something_else_is_refused(tmp_path, name, table):
+    path = tmp_path / name
+    content = make_database(path, f"CREATE TABLE {table} (id)", "PRAGMA user_version = 7")
+    with pytest.raises(SpoolError, match=rf"^spool.path: .*{name} is a database of something else"):
         open_database(path)
     assert path.read_bytes() == content
-    path.unlink()
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_tables_of_ours_without_the_mark_are_a_damaged_spool(tmp_path):
+    path = tmp_path / "spool.db"
+    open_spool(path).close()
+    make_database(path, "PRAGMA application_id = 0")
+    with pytest.raises(NotASpool, match="not marked"):
+        open_database(path)
+
+
+def test_mark_of_ours_without_the_tables_is_a_damaged_spool(tmp_path):
+    path = tmp_path / "spool.db"
+    open_spool(path).close()
+    make_database(path, "DROP TABLE events", "DROP TABLE open_objects")
+    with pytest.raises(NotASpool, match="damaged"):
+        open_database(path)
+
+
+@pytest.mark.parametrize("content", [b"node: dock-7\n", b"SQLite", b"\0" * 8192])
+def test_file_that_is_no_database_by_name_nor_content_is_refused(tmp_path, content):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SpoolError, match=r"^spool.path: .*config.yaml is no database"):
+        open_database(path)
+    assert path.read_bytes() == content
+    assert os.listdir(tmp_path) == ["config.yaml"]
+
+
+def test_folder_is_refused(tmp_path):
+    path = tmp_path / "spool.db"
+    path.mkdir()
+    with pytest.raises(SpoolError, match=r"^spool.path: .*spool.db is a folder"):
+        open_database(path)
+
+
+def test_pipe_is_refused_without_waiting_for_its_other_end(tmp_path):
+    path = tmp_path / "spool"
+    os.mkfifo(path)
+    with pytest.raises(SpoolError, match=r"^spool.path: .*spool is no regular file"):
+        open_database(path)
+    assert path.is_fifo()
+
+
+def test_spool_may_have_any_name(tmp_path):
+    path = tmp_path / "events.queue"
+    path.touch()
+    spool = open_spool(path)
+    spool.commit(Changes([row(1)]), ())
+    spool.close()
+    spool = open_spool(path)
+    assert ids_on_disk(spool) == [1]
+    spool.close()
+
+
+def test_spool_of_a_newer_release_is_left_as_it_is(tmp_path):
+    path = tmp_path / "spool.db"
     db = open_database(path)
     db.execute("PRAGMA user_version = 2")
     db.close()
