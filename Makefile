@@ -2,7 +2,7 @@
 # make demo    the main job on embedded defaults: synthetic camera, demo model, broker, page
 # make test    all tests
 # make check   formatting, lint, types
-# make chaos   kill the daemon twenty times in mid-stream and look for lost events (slow)
+# make chaos   kill the daemon a hundred times in mid-stream and look for lost events (slow)
 # make homeassistant   announce a camera to a real Home Assistant, and look at its entities (slow; Python 3.12 or newer)
 # make parity  compare with the official package, in an environment of its own (slow)
 
@@ -43,7 +43,7 @@ test: setup
 	$(BIN)/python -m pytest
 
 chaos: setup
-	KILLS=20 $(BIN)/python -m pytest -s -k killed_daemon tests/test_events_end_to_end.py
+	KILLS=100 $(BIN)/python -m pytest -s --timeout 1800 -k killed_daemon tests/test_events_end_to_end.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

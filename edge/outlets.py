@@ -32,7 +32,7 @@ class Outlets:
     def of(cls, config: Config, session: str, metrics: Metrics, clock: Clock) -> "Outlets":
         """Reads what earlier runs left in the state folder.
 
-        Raises ``MqttSetupError``, and ``SpoolError`` where the spool is another process's or no spool.
+        Raises ``MqttSetupError``, and ``SpoolError`` where the spool is not ours to use.
         """
         topics = Topics(config.mqtt.base_topic, config.node)
         memory = CameraMemory(config.state_dir / "cameras.json")

@@ -62,6 +62,20 @@ def _send_at_once(client: paho.Client, userdata: object, sock: object) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def confirm_at_once(client: paho.Client) -> None:
+    """Have the kernel confirm what it has received now, and not with what is sent next.
+
+    A broker whose own Nagle's algorithm waits for that holds its next acknowledgement back, by up
+    to 40 ms. The kernel forgets it; so this is asked for with each acknowledgement.
+    """
+    sock = client.socket()
+    if isinstance(sock, socket.socket):
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        except OSError:
+            pass  # the connection has just ended
+
+
 def _password(path: Path | None) -> str | None:
     try:
         return None if path is None else read_secret(path)

@@ -14,7 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge.clock import Clock
 from edge.config import MqttSettings
 from edge.metrics import Metrics
-from edge.publish.client import hang_up, make_client
+from edge.publish.client import confirm_at_once, hang_up, make_client
 from edge.publish.connection_log import ConnectionLog
 from edge.publish.in_flight import InFlight, Message
 from edge.publish.retained import RetainedTopics
@@ -368,6 +368,7 @@ class Publisher:
         reason: ReasonCode,
         properties: Properties,
     ) -> None:
+        confirm_at_once(client)
         now_s = self._clock.uptime_s()
         self._observe(self._in_flight.finished(mid, now_s))
         self._connection_log.still_connected(now_s)
