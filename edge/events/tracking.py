@@ -61,8 +61,8 @@ class Track:
 
 class TrackedFrame(NamedTuple):
     """``tracks``: of each object, in their order. None: it is a duplicate of another object of this
-    frame, or may be one that was away, which further frames have to show. ``lost``: the confirmed
-    tracks that end with this frame.
+    frame, or may be one that was away, which further frames have to show. ``lost``: the tracks that
+    end with this frame, also those that were never confirmed.
     """
 
     tracks: list[Track | None]
@@ -129,10 +129,9 @@ class Tracker:
             result[n] = self._begin(found, n, at_s)
         return TrackedFrame(result, lost)
 
-    def clear(self) -> list[Track]:
-        """Drop all tracks, where the camera went away; returns the confirmed ones. Ids go on."""
-        tracks, self._tracks = self._tracks, []
-        return [track for track in tracks if track.confirmed]
+    def clear(self) -> None:
+        """Drop all tracks, where the camera went away. Ids go on."""
+        self._tracks = []
 
     def _advance(self, at_s: float) -> None:
         for track in self._tracks:
@@ -183,7 +182,7 @@ class Tracker:
         return track
 
     def _miss(self, missed: Sequence[Track], at_s: float) -> list[Track]:
-        """These are not in the frame; returns the confirmed ones that this ends."""
+        """These are not in the frame; returns those that this ends."""
         ended = []
         for track in missed:
             track.misses, track.in_a_row = track.misses + 1, 0
@@ -191,7 +190,7 @@ class Tracker:
             if too_long or (not track.confirmed and track.misses > _MOST_MISSES):
                 ended.append(track)
         self._tracks = [track for track in self._tracks if track not in ended]
-        return [track for track in ended if track.confirmed]
+        return ended
 
 
 def _found(

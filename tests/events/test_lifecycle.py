@@ -84,8 +84,10 @@ def test_an_object_is_new_once_it_is_confirmed() -> None:
 def test_what_was_never_confirmed_is_never_told() -> None:
     scene = Scene()
     scene.see((0, 12, 12))
+    assert scene.lifecycle.watches
     events = [event for _ in range(40) for event in scene.events()]
     assert events == []
+    assert not scene.lifecycle.watches, "it is remembered for ever"
     assert scene.lifecycle.close("shutdown", scene.now()) == []
 
 
