@@ -65,6 +65,7 @@ class ConnectionLog:
 
     def unreachable(self, error: BaseException | None) -> None:
         """No connection, or no TLS on it."""
+        self._short_in_a_row = 0  # the broker itself went away: nobody fights over our client id
         self._failed(f"cannot be reached: {_in_words(error)}")
 
     def lost(self, at_s: float, reason: str) -> None:

@@ -59,6 +59,14 @@ def test_clash_of_client_ids_is_one_sentence_then_silence(
     )
 
 
+def test_a_broker_that_restarts_often_is_no_clash(connection_log: ConnectionLog, said: Said):
+    for at_s in range(0, 50, 5):
+        connection_log.connected(at_s)
+        connection_log.lost(at_s + 1, "Unspecified error")
+        connection_log.unreachable(ConnectionRefusedError(111, "Connection refused"))
+    assert not [message for message in said.messages if "in a row" in message]
+
+
 def test_silence_after_a_clash_ends_when_a_connection_lasts(
     connection_log: ConnectionLog, said: Said
 ):
