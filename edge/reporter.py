@@ -58,11 +58,12 @@ class Reporter:
 
     def end_left_open(self) -> None:
         """End, in its name, what the last session left open when it died."""
-        for left in self._outlets.delivery.left_open():
+        now, left_open = self._outlets.clock.now(), self._outlets.delivery.left_open()
+        if left_open:
+            log.info("ending %d events that the last session has left open", len(left_open))
+        for left in left_open:
             try:
-                body = self._desk.event_messages.close_left_open(
-                    left.body, self._outlets.clock.now()
-                )
+                body = self._desk.event_messages.close_left_open(left.body, now)
             except ValueError as error:
                 log.warning("event %s was left open and cannot be ended: %s", left.event_id, error)
                 continue

@@ -452,7 +452,7 @@ def test_stopping_ends_with_shutdown_though_the_cameras_are_stopped_first(tmp_pa
     assert bench.retained("dock/count/circle") == "None"
 
 
-def test_what_a_dead_session_left_open_is_ended_first(tmp_path):
+def test_what_a_dead_session_left_open_is_ended_first(tmp_path, caplog):
     bench = Bench(tmp_path)
     bench.see([0], [0], [0])
     [new] = bench.delivery.appended
@@ -464,7 +464,9 @@ def test_what_a_dead_session_left_open_is_ended_first(tmp_path):
         OpenObject("feedbeef-yard-1", "yard", "feedbeef", body),
     ]
     again = Bench(tmp_path, delivery=delivery)
-    again.reporter.end_left_open()
+    with caplog.at_level("INFO"):
+        again.reporter.end_left_open()
+    assert "ending 3 events that the last session has left open" in caplog.text
     assert [(e.camera, e.type, e.event_id) for e in delivery.appended] == [
         ("dock", "end", "feedbeef-dock-1"),
         ("yard", "end", "feedbeef-yard-1"),

@@ -168,7 +168,12 @@ class Lifecycle:
     def _end(self, tracks: Sequence[Track], reason: EndReason, now: Timestamp) -> list[Event]:
         gone = [self._objects.pop(track) for track in tracks]
         return [
-            replace(_event(known, "end"), decided_at=now, end_reason=reason)
+            replace(
+                _event(known, "end"),
+                # A file's own time may run ahead of the clock; nothing ends before it was seen.
+                decided_at=max(now, known.frame.captured_at, key=lambda moment: moment.uptime_s),
+                end_reason=reason,
+            )
             for known in gone
             if known.event_id is not None
         ]

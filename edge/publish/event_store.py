@@ -71,8 +71,13 @@ class EventStore:
         self._in_use, self._retry_every_s = in_use, retry_s
         self._age = SpoolAge(boot_id)
         self._drop_log = DropLog(clock)
+        self._unheard: set[str] = set()  # objects whose `new` was dropped
         self.unspooled = Unspooled(
-            session, MEMORY_BYTES, clock, lambda count: self._count_dropped("memory", count)
+            session,
+            MEMORY_BYTES,
+            clock,
+            lambda count: self._count_dropped("memory", count),
+            self._unheard,
         )
         self._spool: Spool | None = None
         self._file: tuple[int, int] | None = None  # device and inode of the open spool
@@ -298,8 +303,8 @@ class EventStore:
         return spool
 
     def _open_file(self) -> Spool:
-        settings = self._settings
-        return Spool(self._path, settings.max_bytes, settings.max_age_s, self._age, self._clock)
+        bounds = self._settings.max_bytes, self._settings.max_age_s
+        return Spool(self._path, *bounds, self._age, self._clock, self._unheard)
 
     def _set_aside(self, bad: NotASpool) -> None:
         aside = set_aside(self._path, bad.suffix)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from edge.clock import Clock, Timestamp
 from edge.line_total import LineTotal
-from edge.publish.overflow import choose_objects, choose_updates
+from edge.publish.overflow import choose_objects, choose_updates, note_dropped
 from edge.publish.spool_age import SpoolAge
 from edge.publish.spool_event import OpenObject, Row, row_size
 from edge.publish.spool_file import NotASpool, is_damage, open_database
@@ -76,12 +76,22 @@ class Spool:
     """
 
     def __init__(
-        self, path: Path, max_bytes: int, max_age_s: float, age: SpoolAge, clock: Clock
+        self,
+        path: Path,
+        max_bytes: int,
+        max_age_s: float,
+        age: SpoolAge,
+        clock: Clock,
+        unheard: set[str] | None = None,
     ) -> None:
-        """Raises what ``open_database`` raises."""
+        """``unheard``: objects whose ``new`` was dropped, kept up to date here.
+
+        Raises what ``open_database`` raises.
+        """
         self._db = open_database(path)
         self._max_bytes, self._max_age_s = max_bytes, max_age_s
         self._age, self._clock = age, clock
+        self._unheard = set() if unheard is None else unheard
         self._moment_due_s = clock.uptime_s()
         self._no_update_before = 0  # an id: so the search for the oldest stays short
         self.messages = self.bytes = 0
@@ -118,6 +128,8 @@ class Spool:
         with self._transaction():
             for row in changes.acknowledged:
                 self._delete(row.id, row.size)
+                if row.type == "end":
+                    self._unheard.discard(row.event_id)
             for id, row in zip(ids, changes.rows, strict=True):
                 self._insert(id, row)
             for event_id, thing in changes.objects.items():
@@ -278,7 +290,9 @@ class Spool:
         self._no_update_before = min({all_updates_before, *in_flight})
         if excess > 0:
             others = self._stored("type != 'update'", in_flight)
-            chosen += choose_objects(others, excess + self._max_bytes // _SLACK)
+            more = excess + self._max_bytes // _SLACK
+            chosen += choose_objects(others, more, self._unheard)
+        note_dropped(chosen, self._unheard)
         for row in chosen:
             self._delete(row.id, row.size)
         return {row.id for row in chosen}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from edge.clock import Clock
 from edge.line_total import LineTotal
-from edge.publish.overflow import choose_drops
+from edge.publish.overflow import choose_drops, note_dropped
 from edge.publish.spool import Changes
 from edge.publish.spool_event import OpenObject, Row, SpoolEvent
 
@@ -18,12 +18,19 @@ class Unspooled:
     """A bounded list of events, numbered as they come; any thread appends, one takes them out.
 
     ``seq`` is given here, so that an event which is dropped before it reaches the disk leaves a gap
-    like any other. ``on_drop`` is called with the number of events that had to go.
+    like any other. ``on_drop`` is called with the number of events that had to go; ``unheard`` are
+    the objects whose ``new`` was dropped, here or on disk.
     """
 
     def __init__(
-        self, session: str, max_bytes: int, clock: Clock, on_drop: Callable[[int], None]
+        self,
+        session: str,
+        max_bytes: int,
+        clock: Clock,
+        on_drop: Callable[[int], None],
+        unheard: set[str] | None = None,
     ) -> None:
+        self._unheard = set() if unheard is None else unheard
         self._session, self._max_bytes, self._clock = session, max_bytes, clock
         self._on_drop = on_drop
         self._lock = threading.Lock()
@@ -135,7 +142,8 @@ class Unspooled:
 
     def _drop(self, excess: int) -> int:
         free = [row for row in self._rows[self._being_written :] if not row.claimed]
-        chosen = choose_drops(free, excess)
+        chosen = choose_drops(free, excess, self._unheard)
+        note_dropped(chosen, self._unheard)
         self._remove(chosen)
         return len(chosen)
 

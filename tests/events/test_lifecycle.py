@@ -162,6 +162,18 @@ def test_closing_ends_what_is_open_and_nothing_twice(reason: Any) -> None:
     assert [event for _ in range(5) for event in scene.events()] == []
 
 
+def test_no_event_ends_before_it_was_last_seen() -> None:
+    """A file that is read faster than it plays has a time of its own, ahead of the clock."""
+    scene = Scene()
+    for _ in range(3):
+        scene.see((0, 6, 6))
+    now = scene.now()
+    (end,) = scene.lifecycle.close(
+        "source_ended", Timestamp(now.wall_s - 4, now.uptime_s - 4, True)
+    )
+    assert end.decided_at == end.frame.captured_at == now
+
+
 def test_after_closing_the_same_object_is_another_event() -> None:
     scene = Scene()
     for _ in range(3):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.publish.overflow import choose_drops
+from edge.publish.overflow import choose_drops, note_dropped
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,16 @@ def test_whole_objects_go_before_the_beginning_of_one_that_lasts():
 def test_an_end_whose_beginning_has_left_goes_last_of_all():
     kept = rows("end z", "new a", "update a", "new b", "end b")
     assert names(choose_drops(kept, 41)) == ["update a", "new b", "end b", "new a", "end z"]
+
+
+def test_an_end_that_nobody_waits_for_goes_before_one_that_somebody_does():
+    unheard: set[str] = set()
+    note_dropped(choose_drops(rows("end z", "new a"), 1), unheard)
+    assert unheard == {"a"}
+    kept = rows("end z", "end a", "new b", "end b")
+    assert names(choose_drops(kept, 1, unheard)) == ["end a"]
+    note_dropped(choose_drops(kept, 41, unheard), unheard)
+    assert unheard == set()
 
 
 @st.composite

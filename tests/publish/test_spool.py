@@ -339,6 +339,7 @@ class SpoolAndModel(RuleBasedStateMachine):
         self.kept: dict[int, Row] = {}
         self.open: dict[str, OpenObject] = {}
         self.in_flight: set[int] = set()
+        self.unheard: set[str] = set()  # whose `new` was dropped
         self.seq = 0
 
     @rule(data=st.data(), count=st.integers(0, 6))
@@ -367,6 +368,8 @@ class SpoolAndModel(RuleBasedStateMachine):
         for one in acknowledged:
             del self.kept[one.id]
             self.in_flight.discard(one.id)
+            if one.type == "end":
+                self.unheard.discard(one.event_id)
         assert dropped["age"] == dropped["corrupt"] == set()
         self.check_drops(dropped["overflow"])
 
@@ -377,8 +380,15 @@ class SpoolAndModel(RuleBasedStateMachine):
         begun = {one.event_id for one in [*gone, *left] if one.type == "new"}
         if any(one.type != "update" for one in gone):
             assert not any(one.type == "update" for one in left)
-        if any(one.type == "end" and one.event_id not in begun for one in gone):
+        alone = [one for one in gone if one.type == "end" and one.event_id not in begun]
+        if any(one.event_id not in self.unheard for one in alone):  # somebody waits for it
             assert not any(one.type == "new" for one in left)
+            assert not any(one.event_id in self.unheard for one in left)
+        for one in gone:
+            if one.type == "new":
+                self.unheard.add(one.event_id)
+            elif one.type == "end":
+                self.unheard.discard(one.event_id)
         assert self.spool.bytes <= self.MAX_BYTES or not left
         if gone and all(one.type == "update" for one in gone):
             assert gone[-1].size + self.spool.bytes > self.MAX_BYTES
@@ -392,6 +402,7 @@ class SpoolAndModel(RuleBasedStateMachine):
     def crash(self):
         self.spool._db.close()
         self.in_flight.clear()
+        self.unheard.clear()  # a new process does not know
         self.spool = open_spool(self.folder / "spool.db", self.MAX_BYTES)
 
     @invariant()
