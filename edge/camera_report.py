@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edge.capture.camera import ONLINE_S, Camera
+from edge.capture.camera import ONLINE_S, Camera, State
 from edge.config import Config, TrackingSettings
 from edge.events.event_message import EventMessageBuilder
 from edge.events.fields import latency_fields
@@ -79,8 +79,9 @@ class CameraReport:
         self._reported_s = self._outlets.clock.uptime_s()  # the last report
         self._interval_s = 1 / (settings.max_fps or 1.0)  # between the last two
         self.rate = RateMeter()
-        self._announced = False
-        self._announce(settings.classes or desk.outlets.memory.labels(camera.id))
+        for label in settings.classes or desk.outlets.memory.labels(camera.id):
+            self._counts.announce(label)
+        self._announce_at_home()
 
     def report(self, inferred: Inferred) -> None:
         """One inferred frame, all the way to its messages."""
@@ -110,7 +111,7 @@ class CameraReport:
         latency = latency_fields(frame, *timing)
         for event in events:
             self._send(event, latency if event.type != "end" else None)
-        self._announce([event.seen.label for event in events if event.type == "new"])
+        self._give_topics([event.seen.label for event in events if event.type == "new"])
         self._counts_due |= bool(events)
         if not self._frames.wants(objects, now_s):
             return
@@ -127,10 +128,12 @@ class CameraReport:
             # A video file's own time may run ahead of the clock; no age is below 0.
             metrics.capture_to_publish.labels(frame.camera).observe(max(age_s, 0.0))
 
-    def look_after(self, now_s: float) -> None:
-        """End what is over for another reason than a frame, and bring the counts up to date."""
+    def look_after(self, state: State, now_s: float) -> None:
+        """End what is over for another reason than a frame, and bring the counts up to date.
+
+        ``state`` is the camera's at ``now_s`` (``Clock.uptime_s``).
+        """
         self._follow_switch()
-        state = self._camera.state(now_s)
         reason = self._why_over(state, now_s)
         if reason is not None and self._lifecycle.watches:
             self._close(reason)
@@ -162,14 +165,14 @@ class CameraReport:
     def _follow_switch(self) -> None:
         """Off ends and hides what was seen, also where on has followed at once."""
         wanted_from = self._camera.first_wanted_id
-        if wanted_from != self._wanted_from or not self._camera.enabled:
+        if wanted_from != self._wanted_from:
             self._wanted_from = wanted_from
             if self._lifecycle.watches:
                 self._close("disabled")
             self._outlets.board.clear(self._camera.id)
             self._outlets.snapshots.clear(self._camera.id)
 
-    def _why_over(self, state: str, now_s: float) -> EndReason | None:
+    def _why_over(self, state: State, now_s: float) -> EndReason | None:
         """Why what is open has to end though no frame says so."""
         if self._camera.ended:
             return "source_ended" if self._all_done() else None
@@ -193,13 +196,15 @@ class CameraReport:
             SpoolEvent(self._camera.id, event.type, event.event_id, head, tail, totals)
         )
 
-    def _announce(self, labels: Sequence[str]) -> None:
-        """Give labels their topics: at the start where known, else with their first object."""
+    def _give_topics(self, labels: Sequence[str]) -> None:
+        """A label that was not known gets its topics with its first object."""
         new = [label for label in labels if self._counts.announce(label)]
-        for label in new if self._settings.classes is None else ():
+        for label in new:
             self._outlets.memory.add_label(self._camera.id, label)
-        if new or not self._announced:
-            self._announced = True
-            self._outlets.home.announce(
-                self._settings, self._desk.model, self._counts.labels, self._slugs
-            )
+        if new:
+            self._announce_at_home()
+
+    def _announce_at_home(self) -> None:
+        self._outlets.home.announce(
+            self._settings, self._desk.model, self._counts.labels, self._slugs
+        )

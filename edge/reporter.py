@@ -98,9 +98,10 @@ class Reporter:
         now_s = self._outlets.clock.uptime_s()
         publish, topics = self._outlets.publisher.publish_retained, self._outlets.topics
         for camera in self._cameras:
-            publish(topics.camera_status(camera.id), camera.state(now_s))
+            state = camera.state(now_s)
+            publish(topics.camera_status(camera.id), state)
             if not self._stopping.is_set():
-                self._reports[camera.id].look_after(now_s)
+                self._reports[camera.id].look_after(state, now_s)
         info = {**self._info, "clock": {"synced": self._outlets.clock.now().synced}}
         publish(topics.info, json.dumps(info, ensure_ascii=False))
 

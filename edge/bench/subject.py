@@ -74,8 +74,10 @@ class Subject:
         self.clock = Clock()
         self.metrics = Metrics()
         self.topics = Topics(self.config.mqtt.base_topic, self.config.node)
-        self.publisher = self.make_publisher(self.metrics)
-        self.messages = self.make_messages()
+        mqtt, state_dir = self.config.mqtt, self.config.state_dir
+        self.publisher = Publisher(mqtt, self.topics, self.metrics, self.clock, state_dir)
+        variant = self.checkpoint.variant.name
+        self.messages = FrameMessageBuilder(NODE, SESSION, variant, mqtt.max_payload_bytes)
         self._lifecycle = Lifecycle(
             self.config.cameras[0], self.config.tracking, SESSION, LineTotals(CAMERA)
         )
@@ -83,13 +85,6 @@ class Subject:
         if choice.seeded:
             grid = self.engine.resolution // self.checkpoint.variant.mask_stride
             self._blobs = blobs(self.config.model.max_detections, grid, choice.seed)[0]
-
-    def make_publisher(self, metrics: Metrics) -> Publisher:
-        return Publisher(self.config.mqtt, self.topics, metrics, self.clock, self.config.state_dir)
-
-    def make_messages(self) -> FrameMessageBuilder:
-        model, budget = self.checkpoint.variant.name, self.config.mqtt.max_payload_bytes
-        return FrameMessageBuilder(NODE, SESSION, model, budget)
 
     def found(self, detections: Detections) -> Detections:
         """What is summarised: the network's own detections, with blobs for masks of noise."""

@@ -75,7 +75,7 @@ class Lifecycle:
     """The objects of one camera. Owned by the events thread.
 
     Time is that of the frames (``Timestamp.uptime_s`` at capture): a stalled camera loses nothing,
-    and a file has its own time. ``totals`` are those of the camera's lines.
+    and a file has its own time. ``totals`` are those of the camera's lines, kept up to date here.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Lifecycle:
         self._tracker = Tracker(tracking.confirm_frames, tracking.lost_after_s)
         self._zones, self._lines = Zones(camera.zones), Lines(camera.lines)
         self._objects: dict[Track, _Object] = {}
-        self.totals = totals
+        self._totals = totals
 
     def see(self, frame: Frame, detections: Detections, summary: Summary) -> Seen:
         """The next frame of the camera."""
@@ -161,7 +161,7 @@ class Lifecycle:
             known.event_id = f"{self._session}-{self._camera}-{track.id}"
         crossings, known.crossings = known.crossings, []
         for crossing in crossings:
-            self.totals.add(crossing.line, track.label, crossing.direction)
+            self._totals.add(crossing.line, track.label, crossing.direction)
         known.told_s = known.frame.captured_at.uptime_s
         return replace(_event(known, kind), crossings=crossings)
 

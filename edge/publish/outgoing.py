@@ -38,9 +38,7 @@ class Outgoing:
         self._queues: dict[str, _Queue] = {}
         self._turns: list[str] = []  # cameras, the one that has waited longest first
         self._backlog_id = 0  # the backlog's last event
-        self._memory_seen = (
-            0  # so many had been appended when memory was looked through for cameras
-        )
+        self._memory_seen = 0  # likewise, when it was looked through for cameras
         self._waits_for_rate = False
         self.in_flight: set[Row] = set()
 

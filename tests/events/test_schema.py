@@ -216,3 +216,9 @@ def test_wrong_messages_are_refused(path: str, value: object) -> None:
 
 def test_the_list_of_messages_is_refused() -> None:
     assert not VALIDATOR.is_valid([MESSAGE])
+
+
+def test_what_both_schemas_define_they_define_alike():
+    """Each stands by itself, for validators with one file; so these are written twice."""
+    frame, event = SCHEMA["$defs"], load("event-1")["$defs"]
+    assert frame == {name: event[name] for name in frame}
