@@ -180,6 +180,7 @@ class Subscriber:
         ``prepare`` may set TLS or a will on the client before it connects.
         """
         self.seen: list[tuple[str, bytes, bool]] = []  # topic, payload, retained
+        self.repeated: set[bytes] = set()  # sent again by the broker, which missed our answer
         self._changed = threading.Condition()
         self._subscribed = False
         self._address = (host, port)
@@ -207,7 +208,9 @@ class Subscriber:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        """Nothing is seen any more after this: what comes later waits for the next of our id."""
         self._client.disconnect()
+        self._client.loop_stop()
 
     def wait_for(self, topic: str, payload: str | bytes | None = None) -> bytes:
         """Wait for a message (seen before counts), optionally with this payload; its payload."""
@@ -258,6 +261,8 @@ class Subscriber:
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
         with self._changed:
             self.seen.append((message.topic, bytes(message.payload), message.retain))
+            if message.dup:
+                self.repeated.add(bytes(message.payload))
             self._changed.notify_all()
 
 
