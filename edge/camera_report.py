@@ -1,8 +1,9 @@
 """What is told of one camera: its frames, the events of its objects, its counts."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.capture.camera import ONLINE_S, Camera, State
 from edge.config import Config, TrackingSettings
@@ -21,15 +22,22 @@ from edge.publish.counts import CountTopics, label_slugs
 from edge.publish.spool_event import SpoolEvent
 from edge.rates import RateMeter
 
+if TYPE_CHECKING:
+    from edge.rfdetr.checkpoint import Checkpoint
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the reports of all cameras share. ``names`` are the model's labels by class row."""
+    """What the reports of all cameras share.
+
+    ``names`` are the model's labels by class row, ``resolution`` is the side of its square input.
+    """
 
     outlets: Outlets
     session: str
     model: str
     names: Sequence[str | None]
+    resolution: int
     tracking: TrackingSettings
     frame_messages: FrameMessageBuilder
     event_messages: EventMessageBuilder
@@ -40,29 +48,56 @@ class Desk:
         outlets: Outlets,
         config: Config,
         session: str,
-        model: str,
-        names: Sequence[str | None],
+        checkpoint: "Checkpoint",
+        before: "Desk | None" = None,
     ) -> "Desk":
+        """``before``: the desk that this one follows in the session."""
+        model = checkpoint.variant.name
         whose = config.node, session, model, config.mqtt.max_payload_bytes
-        frames, events = FrameMessageBuilder(*whose), EventMessageBuilder(*whose)
-        return cls(outlets, session, model, names, config.tracking, frames, events)
+        return cls(
+            outlets,
+            session,
+            model,
+            checkpoint.names,
+            checkpoint.resolution,
+            config.tracking,
+            FrameMessageBuilder(*whose, None if before is None else before.frame_messages.seq),
+            EventMessageBuilder(*whose),
+        )
+
+    def sees_as(self, other: "Desk") -> bool:
+        """Whether objects go on from one desk to the other: same labels, same masks, same rules."""
+        return (self.model, self.names, self.resolution, self.tracking) == (
+            *(other.model, other.names),
+            *(other.resolution, other.tracking),
+        )
+
+
+class Past(NamedTuple):
+    """What goes on from one report of a camera to the next in the session."""
+
+    totals: LineTotals
+    last_track_id: int = 0
 
 
 class CameraReport:
     """Owned by the events thread; ``rate`` may be read by any.
 
-    ``all_done`` tells that no frame of the camera is under way.
+    ``all_done`` tells that no frame of the camera is under way. The settings are the camera's at
+    this moment: with others it gets another report.
     """
 
     def __init__(
-        self, desk: Desk, camera: Camera, totals: LineTotals, all_done: Callable[[], bool]
+        self, desk: Desk, camera: Camera, all_done: Callable[[], bool], past: Past
     ) -> None:
         self._desk, self._outlets = desk, desk.outlets
         self._camera, self._all_done = camera, all_done
         self._settings = settings = camera.settings
         self._classes = None if settings.classes is None else set(settings.classes)
-        self._lifecycle = Lifecycle(settings, desk.tracking, desk.session, totals)
-        self._totals = totals
+        self._totals = past.totals
+        self._lifecycle = Lifecycle(
+            settings, desk.tracking, desk.session, past.totals, past.last_track_id
+        )
         self._slugs = label_slugs(desk.names)
         self._counts = CountTopics(
             desk.outlets.publisher,
@@ -74,7 +109,7 @@ class CameraReport:
         )
         self._counts_due = True
         self._frames = FramePolicy(settings.frames, settings.frame_max_fps)
-        self._wanted_from = camera.first_wanted_id
+        self._wanted_from = camera.wanted_from
         self._state = ""
         self._reported_s = self._outlets.clock.uptime_s()  # the last report
         self._interval_s = 1 / (settings.max_fps or 1.0)  # between the last two
@@ -83,6 +118,22 @@ class CameraReport:
             self._counts.announce(label)
         self._announce_at_home()
 
+    @property
+    def past(self) -> Past:
+        return Past(self._totals, self._lifecycle.last_track_id)
+
+    @property
+    def topics(self) -> set[str]:
+        """The camera's retained topics that are kept true from here."""
+        return {self._outlets.topics.camera_status(self._camera.id), *self._counts.topics}
+
+    def goes_on(self, desk: Desk, camera: Camera) -> bool:
+        """Go on at another desk, where nothing of what was seen has another meaning there."""
+        if camera.settings != self._settings or not desk.sees_as(self._desk):
+            return False
+        self._desk = desk
+        return True
+
     def report(self, inferred: Inferred) -> None:
         """One inferred frame, all the way to its messages."""
         frame, detections = inferred.frame, inferred.detections
@@ -90,7 +141,7 @@ class CameraReport:
         now_s = clock.uptime_s()
         self.rate.count(now_s)
         self._follow_switch()
-        if frame.id < self._wanted_from:
+        if frame.id < self._wanted_from[0]:
             return  # it was on its way when the camera was switched off: nobody is to see it
         start = time.perf_counter()
         summary = summarise(
@@ -146,10 +197,31 @@ class CameraReport:
             by_label, by_zone = self._lifecycle.counts() if known else (None, None)
             self._publish_counts(by_label, by_zone)
 
-    def finish(self) -> None:
-        """The daemon stops: end all that is open; nothing is counted any more."""
-        self._close("source_ended" if self._camera.ended else "shutdown")
+    def finish(self, reason: EndReason = "shutdown") -> None:
+        """Nothing more is seen here: end all that is open; nothing is counted any more."""
+        self._close("source_ended" if self._camera.ended else reason)
         self._publish_counts(None, None)
+
+    def replace(self, camera: Camera, desk: Desk) -> "CameraReport":
+        """The same camera with other settings, or seen by another model: what is open ends."""
+        self._close("removed")
+        following = CameraReport(desk, camera, self._all_done, self.past)
+        following.rate = self.rate
+        following.look_after(camera.state(now_s := self._outlets.clock.uptime_s()), now_s)
+        self._forget(self.topics - following.topics)
+        return following
+
+    def leave(self) -> None:
+        """The camera has left the configuration, and nothing of it stays."""
+        self._close("removed")
+        self._outlets.board.clear(self._camera.id)
+        self._outlets.snapshots.clear(self._camera.id)
+        self._outlets.home.withdraw(self._camera.id)
+        self._forget(self.topics)
+
+    def _forget(self, topics: Collection[str]) -> None:
+        for topic in sorted(topics):
+            self._outlets.publisher.forget_retained(topic)
 
     def _publish_counts(
         self, by_label: Mapping[str, int] | None, by_zone: Mapping[tuple[str, str], int] | None
@@ -164,11 +236,11 @@ class CameraReport:
 
     def _follow_switch(self) -> None:
         """Off ends and hides what was seen, also where on has followed at once."""
-        wanted_from = self._camera.first_wanted_id
+        wanted_from = self._camera.wanted_from
         if wanted_from != self._wanted_from:
             self._wanted_from = wanted_from
             if self._lifecycle.watches:
-                self._close("disabled")
+                self._close(wanted_from[1])
             self._outlets.board.clear(self._camera.id)
             self._outlets.snapshots.clear(self._camera.id)
 

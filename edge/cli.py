@@ -1,4 +1,4 @@
-"""The command line: ``rfdetr-edge run | demo | check-config | predict | bench``."""
+"""The command line: ``rfdetr-edge run | demo | check-config | predict | bench | doctor``."""
 
 import argparse
 import logging
@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from edge.bench.options import add_arguments as add_bench_arguments
 from edge.openmp import spin_briefly
+from edge.reload_request import ReloadRequest
 from edge.report import EXIT_FAILED, report
 from edge.stop import StopRequest
 from edge.version import __version__
@@ -65,18 +67,26 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print the messages that a subscriber would get"
     )
 
+    doctor = add("doctor", "Explain this machine, and what to mend.", _doctor)
+    doctor.add_argument(
+        "-c", "--config", metavar="FILE", help="also what it names: model, broker, cameras"
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON object at the end")
+
     add_bench_arguments(add("bench", "Measure this machine, stage by stage.", _bench))
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    stop = StopRequest()
+    stop, reload = StopRequest(), ReloadRequest()
     stop.install()  # first, so that a signal counts from the start
+    reload.install()
 
     from edge.config import load_config
     from edge.logs import configure
 
-    loaded = load_config(Path(arguments.config))
+    reread = partial(load_config, Path(arguments.config))
+    loaded = reread()
     configure(loaded.config.log.level, loaded.config.log.format)
     for warning in loaded.warnings:
         logging.getLogger(__name__).warning("%s", warning)
@@ -84,7 +94,8 @@ def _run(arguments: argparse.Namespace) -> int:
     from edge.daemon import Daemon
 
     try:
-        return Daemon(loaded.config, arguments.config, stop).run()
+        daemon = Daemon(loaded.config, arguments.config, stop, reload=reload, reread=reread)
+        return daemon.run()
     finally:
         stop.finished()
 
@@ -125,6 +136,12 @@ def _bench(arguments: argparse.Namespace) -> int:
         return _until_read_enough(bench, arguments)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from edge.doctor.command import doctor
+
+    return _until_read_enough(doctor, arguments)
 
 
 def _until_read_enough(

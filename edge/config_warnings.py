@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edge.capture.address import CsiAddress, GstreamerAddress
+from edge.capture.address import RtspAddress, UsbAddress
 from edge.config_file import KeyPath
 
 if TYPE_CHECKING:
@@ -12,13 +12,10 @@ if TYPE_CHECKING:
 
 
 def config_warnings(config: "Config") -> Iterator[tuple[KeyPath, str]]:
-    """Values that do nothing yet, and open doors."""
+    """Values that do nothing, and open doors."""
     for i, camera in enumerate(config.cameras):
-        # A line leaves in the change that makes it work.
-        if isinstance(camera.source, CsiAddress | GstreamerAddress):
-            yield ("cameras", i, "source"), "has no effect in this version"
-        if camera.decoder == "nvidia":
-            yield ("cameras", i, "decoder"), "has no effect in this version"
+        if camera.decoder != "auto" and not isinstance(camera.source, RtspAddress | UsbAddress):
+            yield ("cameras", i, "decoder"), "has no effect on a source that is not rtsp: or usb:"
     if _is_open(config.http):
         yield (
             ("http", "host"),

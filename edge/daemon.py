@@ -9,20 +9,23 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from edge.capture.address import FileAddress
-from edge.capture.camera import Camera
-from edge.capture.slot import FrameSlots
+from edge.camera_group import CameraGroup
 from edge.clock import Clock
-from edge.config import CameraSettings, Config
+from edge.config import Config, Loaded
 from edge.health import DaemonHealth
 from edge.http.server import HttpServer
 from edge.inference.loop import InferenceLoop, Inferred
+from edge.inference_run import InferenceRun
+from edge.logs import configure
+from edge.memory_room import check_room
 from edge.metrics import Metrics
 from edge.outlets import Outlets
-from edge.process import raise_descriptor_limit, thread_cpu_ns
+from edge.process import raise_descriptor_limit
+from edge.reload import Reload
+from edge.reload_request import ReloadRequest
 from edge.report import report
 from edge.state_lock import state_folder_locked
 from edge.stop import StopRequest
@@ -32,6 +35,7 @@ from edge.version import __version__
 
 if TYPE_CHECKING:
     from edge.model_loading import LoadedModel
+    from edge.reporter import Scope
     from edge.rfdetr.checkpoint import Checkpoint
 
 TICK_S = 0.5
@@ -43,25 +47,18 @@ EVENTS_STOP_S = 1.0
 FLUSH_S, FAREWELL_S, DISCONNECT_S = 5.0, 0.5, 1.5
 HTTP_STOP_S = 1.0
 EXTEND_START_S = 60
-MOST_ABANDONED = 4  # capture threads that hang, over all cameras
+# How long one model may take to finish its frames before the next one goes on, and the events
+# thread to take over. Past that it hangs.
+HANDOVER_S = 20.0
 
 log = logging.getLogger(__name__)
 
 
-class CapturesStuck(Exception):  # noqa: N818 - says what is the matter
-    """So many capture threads hang in calls that do not return that only a new process helps."""
-
-    exit_code = 1
-
-
-def max_age_s(camera: CameraSettings) -> float:
-    """The age from which a frame is not inferred; a file read without pace has all the time."""
-    unpaced = isinstance(camera.source, FileAddress) and not camera.source.pace
-    return math.inf if unpaced else camera.max_frame_age_ms / 1000
-
-
 class Daemon:
-    """One run of the daemon, by the main thread, until ``stop`` is asked (by anybody)."""
+    """One run of the daemon, by the main thread, until ``stop`` is asked (by anybody).
+
+    ``reload`` and ``reread`` are for one whose configuration can be read anew.
+    """
 
     def __init__(
         self,
@@ -70,6 +67,8 @@ class Daemon:
         stop: StopRequest,
         clock: Clock | None = None,
         notifier: Notifier | None = None,
+        reload: ReloadRequest | None = None,
+        reread: Callable[[], Loaded] | None = None,
     ) -> None:
         self._config, self._config_file = config, config_file
         self._clock = clock or Clock()
@@ -77,24 +76,18 @@ class Daemon:
         self._session = secrets.token_hex(4)
         self._stop = stop
         self._stopping = threading.Event()
-        self._stop_inference = threading.Event()
         self._stop_events = threading.Event()
         self._wake = threading.Event()  # something for the main thread to look at; not for signals
         self._failure: BaseException | None = None
-        self._model: LoadedModel | None = None
-        self._load_worked_ns = 0
 
         self._metrics = Metrics()
-        self._slots = FrameSlots([camera.id for camera in config.cameras])
-        self._cameras = [
-            Camera(camera, self._slots[camera.id], self._metrics, self._clock)
-            for camera in config.cameras
-        ]
-        self._results: queue.Queue[Inferred] = queue.Queue(maxsize=1)
+        self._cameras = CameraGroup(config.cameras, self._metrics, self._clock)
+        self._slots = self._cameras.slots
+        self._results: queue.Queue[Inferred | Scope] = queue.Queue(maxsize=1)
         self._loop = InferenceLoop(
             self._slots,
             self._results,
-            {camera.id: max_age_s(camera) for camera in config.cameras},
+            self._cameras.max_age_s,
             self._metrics,
             self._clock,
         )
@@ -106,7 +99,16 @@ class Daemon:
             config.node, self._cameras, self._clock, lambda: self._publisher.connected
         )
         self._http = HttpServer(config.http, self._health, self._outlets.board, self._metrics)
-        self._inference = self._thread("inference", self._infer)
+        self._inference = self._run_of(config)
+        self._reload = Reload(
+            config,
+            reread or (lambda: Loaded(config, [])),
+            reload or ReloadRequest(),
+            self,
+            self._metrics,
+            self._notifier,
+        )
+        self._scope: Scope | None = None
         self._spool = self._thread("spool", self._delivery.run)
         self._drawing = self._thread("snapshots", lambda: self._snapshots.run(self._stop_events))
         self._events: threading.Thread | None = None
@@ -138,11 +140,13 @@ class Daemon:
         )
         self._http.start()
         log.info("page and metrics at %s", self._http.url)
-        self._switches.restore()
+        self._switches.listen()
+        self._switches.follow()
         self._outlets.home.subscribe()
         self._publisher.start()
         self._spool.start()
         self._inference.start()  # loads the model first
+        self._inference.begin()
 
     def _main_loop(self) -> None:
         while not self._stop.asked:
@@ -150,93 +154,72 @@ class Daemon:
             self._wake.clear()
             self._switches.obey()
             self._outlets.memory.retry(self._clock.uptime_s())
+            self._failure = self._failure or self._inference.failure
             if self._failure is not None:
                 return
             if not self._http.is_alive():
                 raise RuntimeError("the HTTP server's thread has ended")
-            if self._model is None:
-                self._ask_for_time()
-            elif self._events is None:
-                self._begin(self._model)
-            else:
-                self._supervise_cameras()
-                if self._all_has_ended():
+            if self._events is not None:
+                self._cameras.supervise()
+                self._reload.turn()
+                if self._cameras.ended:
                     log.info("every camera's file has ended")
                     return
+            elif self._inference.model is not None:
+                self._begin(self._inference.model)
+            elif self._inference.works():  # not while it hangs
+                self._notifier.extend_start(EXTEND_START_S)
             self._notifier.status(self._health.status_line())
             if self._health.live()[0]:
                 self._notifier.alive()
 
-    def _ask_for_time(self) -> None:
-        """While the loading thread works, systemd is to wait for it; not while it hangs."""
-        worked_ns = thread_cpu_ns(self._inference.native_id)
-        if worked_ns > self._load_worked_ns:
-            self._load_worked_ns = worked_ns
-            self._notifier.extend_start(EXTEND_START_S)
-
-    def _all_has_ended(self) -> bool:
-        """Every source was a file, and the last frame of each is reported."""
-        return all(camera.ended and self._slots.all_done(camera.id) for camera in self._cameras)
-
-    def _supervise_cameras(self) -> None:
-        for camera in self._cameras:
-            camera.supervise(self._clock.uptime_s())
-        if sum(camera.abandoned for camera in self._cameras) >= MOST_ABANDONED:
-            raise CapturesStuck(f"{MOST_ABANDONED} capture threads hang: only a new process helps")
-
     def _begin(self, model: "LoadedModel") -> None:
         """The model is warm: open the cameras and tell the world."""
         # These bring torch: importing them at the top would keep the page waiting for it.
-        from edge.camera_report import Desk
         from edge.reporter import Reporter
 
-        checkpoint = model.checkpoint
-        variant = checkpoint.variant.name
-        desk = Desk.of(self._outlets, self._config, self._session, variant, checkpoint.names)
         reporter = Reporter(
-            desk,
+            self._scope_of(self._config, model.checkpoint),
             self._results,
             self._slots,
-            self._cameras,
-            self._birth(checkpoint),
             lambda: self._loop.turns,
             self._stopping,
         )
         self._describe(model)
-        self._health.model_is_warm(
-            variant,
+        self._health.begin(
             {
                 "inference": lambda: self._loop.turned_uptime_s,
                 "events": lambda: reporter.turned_uptime_s,
                 "spool": lambda: self._delivery.turned_uptime_s,
             },
-            reporter.rates,
+            lambda: reporter.rates,
         )
         reporter.publish_state()
         self._publisher.settle()
         reporter.end_left_open()
         self._events = self._thread("events", lambda: reporter.run(self._stop_events))
         self._events.start()
-        if self._snapshots.wanted:
-            self._drawing.start()
-        for camera in self._cameras:
-            camera.start()
+        self._draw(self._config)
+        self._cameras.start()
         self._notifier.ready()
         log.info("ready")
+
+    def _draw(self, config: Config) -> None:
+        """Make snapshots from now on, where any camera is to have them."""
+        wanted = any(camera.snapshot != "none" for camera in config.cameras)
+        if wanted and not self._drawing.is_alive():
+            self._drawing.start()
 
     def _shutdown(self) -> None:
         """Stop capture, finish what was inferred, say ``stopped``; within 10 s whatever hangs."""
         started_s = time.monotonic()
         self._notifier.stopping()
         self._stopping.set()
-        for camera in self._cameras:
-            camera.stop()
-        for camera in self._cameras:
-            camera.join(max(0.0, started_s + CAPTURE_STOP_S - time.monotonic()))
-        stuck = any(not camera.join(0) or camera.abandoned for camera in self._cameras)
+        self._reload.stop()
+        self._cameras.stop()
+        stuck = not self._cameras.join(CAPTURE_STOP_S)
         # One loop after the other: what inference finishes now still goes out.
-        self._stop_inference.set()
-        stuck |= not self._finished(self._inference, INFERENCE_STOP_S)
+        stuck |= not self._inference.stop(INFERENCE_STOP_S)
         for frame in self._slots.drain():
             self._metrics.frames_dropped.labels(frame.camera, "shutdown").inc()
         self._stop_events.set()
@@ -269,17 +252,60 @@ class Daemon:
         sys.stderr.flush()
         os._exit(code)
 
-    # -- the inference thread ---------------------------------------------------------------------
+    # -- another configuration, and what this run is -----------------------------------------------
 
-    def _infer(self) -> None:
-        # Late imports: torch takes a second or more, and the page should answer before that.
-        from edge.model_loading import load_model
+    def refusals(self, config: Config) -> Sequence[str]:
+        """What the running model cannot do of ``config``, one line each."""
+        from edge.model_loading import label_problems
 
-        self._model = load_model(self._config, self._config_file)
-        self._wake.set()
-        self._loop.run(self._model.engine, self._stop_inference)
+        assert self._inference.model is not None
+        return label_problems(config, self._config_file, self._inference.model.checkpoint.names)
 
-    # -- what this run is -------------------------------------------------------------------------
+    def prepare(self, config: Config) -> InferenceRun:
+        """Begin to load the model of ``config`` beside the running one."""
+        successor = self._run_of(config, beside=True)
+        successor.start()
+        return successor
+
+    def take_over(self, config: Config, successor: InferenceRun | None) -> None:
+        """Go on with ``config``, between two frames: what is on its way is still the old one's."""
+        model = (successor or self._inference).model
+        assert model is not None
+        if config.log != self._config.log:
+            configure(config.log.level, config.log.format)
+        self._config = config
+        self._cameras.apply(config.cameras)
+        self._switches.follow()
+        if successor is not None and not self._inference.stop(HANDOVER_S):
+            raise RuntimeError("the inference loop does not come to its end")
+        scope = self._scope_of(config, model.checkpoint)
+        self._results.put(scope, timeout=HANDOVER_S)
+        if successor is not None:
+            self._inference = successor
+            successor.begin()
+            self._describe(model)
+        self._draw(config)
+        self._cameras.start()
+
+    def _run_of(self, config: Config, *, beside: bool = False) -> InferenceRun:
+        def load() -> "LoadedModel":
+            # Late imports: torch takes a second or more, and the page should answer before that.
+            from edge.model_loading import load_model
+
+            if beside:
+                check_room(config.model, config.cache_dir)
+            return load_model(config, self._config_file)
+
+        return InferenceRun(load, self._loop.run, self._wake.set)
+
+    def _scope_of(self, config: Config, checkpoint: "Checkpoint") -> "Scope":
+        from edge.camera_report import Desk
+        from edge.reporter import Scope
+
+        before = None if self._scope is None else self._scope.desk
+        desk = Desk.of(self._outlets, config, self._session, checkpoint, before)
+        self._scope = Scope(desk, self._cameras.current, self._birth(checkpoint))
+        return self._scope
 
     def _birth(self, checkpoint: "Checkpoint") -> dict[str, object]:
         """The birth message, without its clock."""
@@ -291,13 +317,16 @@ class Daemon:
             "checkpoint_sha256": checkpoint.sha256,
             "labels": [name for name in checkpoint.names if name is not None],
             "cameras": {
-                camera.id: {"source": str(camera.settings.source)} for camera in self._cameras
+                camera.id: {"source": str(camera.settings.source)}
+                for camera in self._cameras.current
             },
         }
 
     def _describe(self, model: "LoadedModel") -> None:
         import torch
 
+        self._health.model = model.checkpoint.variant.name
+        self._metrics.model_info.clear()
         self._metrics.model_info.labels(
             model=model.checkpoint.variant.name,
             sha256=model.checkpoint.sha256,

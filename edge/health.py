@@ -1,7 +1,8 @@
 """How the daemon is doing: for health routes, page, watchdog and systemd's status line."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+from edge.camera_group import CameraGroup
 from edge.capture.camera import Camera
 from edge.clock import Clock
 from edge.http.health import CameraView, NodeView
@@ -12,30 +13,30 @@ STALLED_AFTER_S = 20.0  # no turn of a loop takes so long, unless it hangs
 
 
 class DaemonHealth:
-    """Built before the model loads; ``model_is_warm`` is called once, by the main thread."""
+    """Built before the model loads. The main thread calls ``begin``, once, and sets ``model``."""
 
     def __init__(
-        self, node: str, cameras: Sequence[Camera], clock: Clock, mqtt_connected: Callable[[], bool]
+        self, node: str, cameras: CameraGroup, clock: Clock, mqtt_connected: Callable[[], bool]
     ) -> None:
         self._node, self._cameras, self._clock = node, cameras, clock
         self._mqtt_connected = mqtt_connected
         self._started_s = clock.uptime_s()
-        self._model: str | None = None
+        self.model: str | None = None
         self._last_turns: Mapping[str, Callable[[], float]] = {}
-        self._rates: Mapping[str, RateMeter] = {}
+        self._rates: Callable[[], Mapping[str, RateMeter]] = dict
 
-    def model_is_warm(
+    def begin(
         self,
-        model: str,
         last_turns: Mapping[str, Callable[[], float]],
-        rates: Mapping[str, RateMeter],
+        rates: Callable[[], Mapping[str, RateMeter]],
     ) -> None:
-        """``last_turns``: by loop, when its last turn ended (``Clock.uptime_s``)."""
+        """The model is warm. ``last_turns``: by loop, when its last turn ended
+        (``Clock.uptime_s``); ``rates`` by camera, those that there are now.
+        """
         self._last_turns, self._rates = last_turns, rates
-        self._model = model
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
-        if self._model is None:
+        if self.model is None:
             return True, {"state": "loading"}
         now_s = self._clock.uptime_s()
         for loop, last_turn in self._last_turns.items():
@@ -45,13 +46,13 @@ class DaemonHealth:
         return True, {"state": "running"}
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
-        if self._model is None:
+        if self.model is None:
             return False, {"reason": "the model is loading"}
         live, details = self.live()
         if not live:
             return False, details
         now_s = self._clock.uptime_s()
-        states = {camera.id: camera.state(now_s) for camera in self._cameras}
+        states = {camera.id: camera.state(now_s) for camera in self._cameras.current}
         kinds = set(states.values())
         if kinds == {"disabled"}:
             return False, {"reason": "every camera is switched off", "cameras": states}
@@ -61,15 +62,15 @@ class DaemonHealth:
 
     def cameras(self) -> list[CameraView]:
         now_s = self._clock.uptime_s()
-        return [self._view(camera, now_s) for camera in self._cameras]
+        return [self._view(camera, now_s) for camera in self._cameras.current]
 
     def _view(self, camera: Camera, now_s: float) -> CameraView:
         last_s = camera.last_frame_uptime_s
-        rate = self._rates.get(camera.id)
+        rate = self._rates().get(camera.id)
         return CameraView(
             id=camera.id,
             state=camera.state(now_s),
-            reason=camera.reason or None,
+            reason=camera.reason or camera.fallen_back or None,
             source=str(camera.settings.source),
             fps=0.0 if rate is None else rate.per_second(now_s),
             age_s=None if last_s is None else now_s - last_s,
@@ -81,7 +82,7 @@ class DaemonHealth:
         return NodeView(
             node=self._node,
             version=__version__,
-            model=self._model,
+            model=self.model,
             uptime_s=now_s - self._started_s,
             mqtt_connected=self._mqtt_connected(),
             inference_fps=self._inference_fps(now_s),
@@ -89,12 +90,15 @@ class DaemonHealth:
 
     def status_line(self) -> str:
         """One line for ``systemctl status``."""
-        if self._model is None:
+        if self.model is None:
             return "loading the model"
         now_s = self._clock.uptime_s()
-        states = [camera.state(now_s) for camera in self._cameras]
+        states = [camera.state(now_s) for camera in self._cameras.current]
         off = states.count("disabled")
-        cameras = f"cameras {states.count('online')}/{len(states) - off} up"
+        up, degraded = states.count("online"), states.count("degraded")
+        cameras = f"cameras {up + degraded}/{len(states) - off} up"
+        if degraded:
+            cameras += f" ({degraded} degraded)"
         if off:
             cameras += f" ({off} switched off)"
         broker = "connected" if self._mqtt_connected() else "away"
@@ -102,4 +106,4 @@ class DaemonHealth:
 
     def _inference_fps(self, now_s: float) -> float:
         """Over all cameras."""
-        return sum(rate.per_second(now_s) for rate in self._rates.values())
+        return sum(rate.per_second(now_s) for rate in self._rates().values())

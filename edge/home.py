@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from edge.camera_memory import CameraMemory
 from edge.config import CameraSettings, HomeAssistantSettings
-from edge.publish.homeassistant import BIRTH, CameraDevice, birth_topic, discovery
+from edge.publish.homeassistant import (
+    BIRTH,
+    CameraDevice,
+    birth_topic,
+    discovery,
+    discovery_topic,
+)
 from edge.publish.mqtt import Publisher
 from edge.publish.topics import Topics
 from edge.version import __version__
@@ -14,8 +20,8 @@ from edge.version import __version__
 class HomeAnnouncer:
     """Does nothing where Home Assistant is not enabled.
 
-    ``subscribe`` is called before the publisher starts; the rest is the events thread's. A camera
-    that leaves the configuration is withdrawn by the publisher, which clears its retained topics.
+    ``subscribe`` is called before the publisher starts; the rest is the events thread's. What left
+    the configuration before this start is withdrawn by the publisher, which clears its topics.
     """
 
     def __init__(
@@ -55,6 +61,13 @@ class HomeAnnouncer:
         self._memory.set_components(camera.id, components)
         self._publisher.publish_retained(topic, payload)
         self._announced.add(topic)
+
+    def withdraw(self, camera: str) -> None:
+        """The camera has left the configuration, and with it its device."""
+        topic = discovery_topic(self._settings.prefix, self._node, camera)
+        if topic in self._announced:
+            self._announced.discard(topic)
+            self._publisher.forget_retained(topic)
 
     def turn(self) -> None:
         """Announce everything again where Home Assistant has come up since the last turn."""

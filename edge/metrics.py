@@ -42,6 +42,12 @@ class Metrics:
             ["camera"],
             registry=r,
         )
+        self.camera_info = Gauge(
+            n + "camera_info",
+            "What decodes the camera's pictures, since it was last opened",
+            ["camera", "decoder"],
+            registry=r,
+        )
         self.last_frame_timestamp = Gauge(
             n + "last_frame_timestamp_seconds",
             "Unix time of the newest captured frame",
@@ -121,6 +127,16 @@ class Metrics:
         self.build_info = Gauge(
             n + "build_info", "Versions of this build", ["version", "torch", "python"], registry=r
         )
+        self.config_reload_successful = Gauge(
+            n + "config_last_reload_successful",
+            "1 where the configuration file was taken over when it was last read, 0 where refused",
+            registry=r,
+        )
+        self.config_reload_time = Gauge(
+            n + "config_last_reload_success_timestamp_seconds",
+            "Unix time at which a configuration was last taken over",
+            registry=r,
+        )
 
     def add_camera(self, camera: str) -> None:
         """Create the camera's series at 0, so that a first increase is visible to ``rate()``."""
@@ -132,3 +148,12 @@ class Metrics:
         self.camera_reconnects.labels(camera)
         self.frame_age.labels(camera)
         self.capture_to_publish.labels(camera)
+
+    def remove_camera(self, camera: str) -> None:
+        """Drop the series of a camera that has left: what stands still is to alarm nobody."""
+        for metric in (
+            *(self.frames_captured, self.frames_inferred, self.frames_dropped, self.camera_up),
+            *(self.camera_reconnects, self.last_frame_timestamp, self.frame_age),
+            *(self.capture_to_publish, self.detections, self.camera_info),
+        ):
+            metric.remove_by_labels({"camera": camera})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,16 @@ class LoadedModel(NamedTuple):
     engine: Engine
 
 
+def label_problems(config: Config, config_file: str, names: Sequence[str | None]) -> list[str]:
+    """One line for each label that a camera asks for and the model (labels by row) lacks."""
+    return [
+        f"{config_file}: cameras[{number}].classes: {unknown_label(label, names)}"
+        for number, camera in enumerate(config.cameras)
+        for label in camera.classes or ()
+        if label not in names
+    ]
+
+
 def load_model(config: Config, config_file: str) -> LoadedModel:
     """Find the device, read the checkpoint, build the network and warm it up.
 
@@ -40,12 +51,7 @@ def load_model(config: Config, config_file: str) -> LoadedModel:
     source = settings.path or settings.id or DEMO_ID
     checkpoint = open_checkpoint(source, settings.type, settings.labels, config.cache_dir)
     names = checkpoint.names
-    problems = []
-    for number, camera in enumerate(config.cameras):
-        for label in camera.classes or ():
-            if label not in names:
-                key = f"cameras[{number}].classes"
-                problems.append(f"{config_file}: {key}: {unknown_label(label, names)}")
+    problems = label_problems(config, config_file, names)
     try:
         threshold = named_thresholds(names, settings.confidence)
     except ValueError as error:

@@ -47,7 +47,7 @@ class Outlets:
             EventDelivery(config.spool, session, publisher, topics, metrics, clock),
             HomeAnnouncer(config.mqtt.home_assistant, topics, config.node, memory, publisher),
             PictureBoard(),
-            Snapshots(config.cameras, publish_snapshot),
+            Snapshots(publish_snapshot),
             memory,
             metrics,
             clock,

@@ -5,14 +5,16 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
-from edge.camera_report import CameraReport, Desk
+from edge.camera_report import CameraReport, Desk, Past
 from edge.capture.camera import Camera
 from edge.capture.slot import FrameSlots
 from edge.events.lines import LineTotals
 from edge.inference.loop import Inferred
 from edge.publish.spool_event import SpoolEvent
+from edge.rates import RateMeter
 
 log = logging.getLogger(__name__)
 
@@ -20,41 +22,45 @@ TURN_S = 0.2  # the longest an empty turn takes
 HEARTBEAT_S = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is to be reported, and as what, from one result on.
+
+    ``info`` is the birth message without its clock, which the reporter adds, since it may change
+    while we run.
+    """
+
+    desk: Desk
+    cameras: Sequence[Camera]
+    info: Mapping[str, object]
+
+
 class Reporter:
     """Owned by the events thread; ``rates`` and ``turned_uptime_s`` may be read by any.
 
-    ``info`` is the birth message without its clock, which is added here, since it may change while
-    we run. ``stopping`` is set before the cameras are stopped: that they deliver no more then is no
-    fault of theirs.
+    Another `Scope` comes in line with the results: those before it are of the model and the cameras
+    that it ends. ``stopping`` is set before the cameras are stopped: that they deliver no more then
+    is no fault of theirs.
     """
 
     def __init__(
         self,
-        desk: Desk,
-        results: "queue.Queue[Inferred]",
+        scope: Scope,
+        results: "queue.Queue[Inferred | Scope]",
         slots: FrameSlots,
-        cameras: Sequence[Camera],
-        info: Mapping[str, object],
         inference_turns: Callable[[], int],
         stopping: threading.Event,
     ) -> None:
-        self._desk, self._outlets = desk, desk.outlets
-        self._results, self._slots = results, slots
-        self._cameras, self._info, self._stopping = cameras, info, stopping
+        self._outlets = outlets = scope.desk.outlets
+        self._results, self._slots, self._stopping = results, slots, stopping
         self._inference_turns, self._turns_seen = inference_turns, -1
         self._heartbeat_due_s = 0.0
-        self.turned_uptime_s = desk.outlets.clock.uptime_s()
-        stored = desk.outlets.delivery.line_totals()
-        self._reports = {
-            camera.id: CameraReport(
-                desk,
-                camera,
-                LineTotals(camera.id, stored),
-                partial(slots.all_done, camera.id),
-            )
-            for camera in cameras
-        }
-        self.rates = {name: report.rate for name, report in self._reports.items()}
+        self.turned_uptime_s = outlets.clock.uptime_s()
+        self._stored_totals = outlets.delivery.line_totals()
+        self._reports: dict[str, CameraReport] = {}
+        self._past: dict[str, Past] = {}  # of cameras that have left
+        self.rates: Mapping[str, RateMeter] = {}  # exchanged, never changed
+        self._take_over(scope)
 
     def end_left_open(self) -> None:
         """End, in its name, what the last session left open when it died."""
@@ -63,7 +69,7 @@ class Reporter:
             log.info("ending %d events that the last session has left open", len(left_open))
         for left in left_open:
             try:
-                body = self._desk.event_messages.close_left_open(left.body, now)
+                body = self._scope.desk.event_messages.close_left_open(left.body, now)
             except ValueError as error:
                 log.warning("event %s was left open and cannot be ended: %s", left.event_id, error)
                 continue
@@ -80,29 +86,54 @@ class Reporter:
 
     def turn(self, timeout_s: float) -> None:
         try:
-            inferred = (
+            next_ = (
                 self._results.get(timeout=timeout_s) if timeout_s else self._results.get_nowait()
             )
         except queue.Empty:
-            inferred = None
-        if inferred is not None:
-            self._reports[inferred.frame.camera].report(inferred)
-            self._slots.done(inferred.frame.camera)
+            next_ = None
+        if isinstance(next_, Scope):
+            self._take_over(next_)
+        elif next_ is not None:
+            self._report(next_)
         self.publish_state()
         self._beat()
         self._outlets.home.turn()
         self.turned_uptime_s = self._outlets.clock.uptime_s()
 
+    def _take_over(self, scope: Scope) -> None:
+        self._scope = scope
+        cameras = {camera.id: camera for camera in scope.cameras}
+        for name in self._reports.keys() - cameras.keys():
+            report = self._reports.pop(name)
+            report.leave()
+            self._past[name] = report.past
+        self._outlets.snapshots.follow([camera.settings for camera in scope.cameras])
+        for name, camera in cameras.items():
+            known = self._reports.get(name)
+            if known is None:
+                past = self._past.pop(name, Past(LineTotals(name, self._stored_totals)))
+                done = partial(self._slots.all_done, name)
+                self._reports[name] = CameraReport(scope.desk, camera, done, past)
+            elif not known.goes_on(scope.desk, camera):
+                self._reports[name] = known.replace(camera, scope.desk)
+        self.rates = {name: report.rate for name, report in self._reports.items()}
+
+    def _report(self, inferred: Inferred) -> None:
+        camera = inferred.frame.camera
+        if camera in self._reports:  # else it has just left
+            self._reports[camera].report(inferred)
+        self._slots.done(camera)
+
     def publish_state(self) -> None:
         """Bring the retained topics up to date; what has not changed is not sent again."""
         now_s = self._outlets.clock.uptime_s()
         publish, topics = self._outlets.publisher.publish_retained, self._outlets.topics
-        for camera in self._cameras:
+        for camera in self._scope.cameras:
             state = camera.state(now_s)
             publish(topics.camera_status(camera.id), state)
             if not self._stopping.is_set():
                 self._reports[camera.id].look_after(state, now_s)
-        info = {**self._info, "clock": {"synced": self._outlets.clock.now().synced}}
+        info = {**self._scope.info, "clock": {"synced": self._outlets.clock.now().synced}}
         publish(topics.info, json.dumps(info, ensure_ascii=False))
 
     def _beat(self) -> None:
@@ -114,13 +145,13 @@ class Reporter:
         self._turns_seen = turns
         self._heartbeat_due_s = now_s + HEARTBEAT_S
         cameras = {}
-        for camera in self._cameras:
+        for camera in self._scope.cameras:
             last_s = camera.last_frame_uptime_s
             cameras[camera.id] = {
                 "state": camera.state(now_s),
                 "age_s": None if last_s is None else round(now_s - last_s, 3),
                 "fps": round(self.rates[camera.id].per_second(now_s), 1),
             }
-        body = json.dumps({"session": self._desk.session, "cameras": cameras})
+        body = json.dumps({"session": self._scope.desk.session, "cameras": cameras})
         topic = self._outlets.topics.heartbeat
         self._outlets.publisher.publish(topic, body, qos=0, kind="heartbeat")

@@ -22,6 +22,7 @@ class SnapshotSchedule:
     """
 
     def __init__(self, setting: Literal["events"] | float) -> None:
+        self.setting = setting
         self._period_s = None if isinstance(setting, str) else setting
         self._due_s = -math.inf
         self._event_waits = False
@@ -43,29 +44,28 @@ class SnapshotSchedule:
 
 
 class Snapshots:
-    """``offer`` and ``clear`` belong to the events thread, ``run`` to a thread of its own.
+    """``run`` belongs to a thread of its own, everything else to the events thread.
 
     A picture takes tens of milliseconds, which frames and events do not wait for: of each camera
     one result at most waits, and the newest wins. ``publish(camera, jpeg)`` is called in ``run``.
     """
 
-    def __init__(
-        self, cameras: Iterable[CameraSettings], publish: Callable[[str, bytes], object]
-    ) -> None:
-        self._schedules = {
-            camera.id: SnapshotSchedule(camera.snapshot)
-            for camera in cameras
-            if camera.snapshot != "none"
-        }
+    def __init__(self, publish: Callable[[str, bytes], object]) -> None:
+        self._schedules: dict[str, SnapshotSchedule] = {}
         self._publish = publish
         self._changed = threading.Condition()  # guards the next two
         self._waiting: dict[str, Result] = {}
         self._drawing: str | None = None  # the camera whose picture is being made
 
-    @property
-    def wanted(self) -> bool:
-        """Whether any camera is to have snapshots; without one nothing need ``run``."""
-        return bool(self._schedules)
+    def follow(self, cameras: Iterable[CameraSettings]) -> None:
+        """These are the cameras from now on, with when each is to be pictured."""
+        before, self._schedules = self._schedules, {}
+        for camera in cameras:
+            known = before.get(camera.id)
+            if known is not None and known.setting == camera.snapshot:
+                self._schedules[camera.id] = known
+            elif camera.snapshot != "none":
+                self._schedules[camera.id] = SnapshotSchedule(camera.snapshot)
 
     def offer(self, result: Result, new_event: bool) -> None:
         """A reported frame; ``new_event``: it brought a ``new`` one. Keeps a reference, if any."""

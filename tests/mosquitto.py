@@ -227,6 +227,11 @@ class Subscriber:
             assert result is not None
             return result
 
+    def wait_until(self, seen: Callable[[], bool]) -> None:
+        """Wait until what has been seen is enough; looked at with each message."""
+        with self._changed:
+            assert self._changed.wait_for(seen, 2 * DEADLINE_S), f"in vain: {self.seen[-20:]}"
+
     def payloads(self, topic: str) -> list[bytes]:
         """Everything seen on one topic, in order."""
         return [payload for name, payload, _ in list(self.seen) if name == topic]

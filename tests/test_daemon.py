@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,14 +11,19 @@ from typing import Any
 import pytest
 import yaml
 
+from edge.camera_group import CapturesStuck
 from edge.config import load_config
-from edge.daemon import CapturesStuck, Daemon
+from edge.daemon import Daemon
+from edge.memory_room import NoRoomError
 from edge.process import raise_descriptor_limit, thread_cpu_ns
+from edge.reload_request import ReloadRequest
 from edge.stop import StopRequest
 from edge.systemd import Notifier
 
 
-def make_daemon(folder: Path, *cameras: dict[str, Any]) -> tuple[Daemon, StopRequest]:
+def make_daemon(
+    folder: Path, *cameras: dict[str, Any], reload: ReloadRequest | None = None
+) -> tuple[Daemon, StopRequest]:
     """A daemon on the demo model, without a broker."""
     file = folder / "edge.yaml"
     config = {
@@ -29,7 +36,12 @@ def make_daemon(folder: Path, *cameras: dict[str, Any]) -> tuple[Daemon, StopReq
     }
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
     stop = StopRequest()
-    return Daemon(load_config(file, {}).config, str(file), stop, notifier=Notifier({})), stop
+    reread = partial(load_config, file, {})
+    notifier = Notifier({})
+    daemon = Daemon(
+        reread().config, str(file), stop, notifier=notifier, reload=reload, reread=reread
+    )
+    return daemon, stop
 
 
 def books(daemon: Daemon, camera: str) -> dict[str, float]:
@@ -99,11 +111,11 @@ def test_the_last_frame_of_a_file_is_waited_for_however_long_it_takes(tmp_path, 
 def test_hanging_capture_threads_are_counted_over_all_cameras(tmp_path):
     daemon, _ = make_daemon(tmp_path, {"id": "a", "source": "shapes:"})
     one, two = (SimpleNamespace(supervise=lambda now: None, abandoned=n) for n in (1, 2))
-    daemon._cameras = [one, two]
-    daemon._supervise_cameras()
+    daemon._cameras._known = {"a": one, "b": two}
+    daemon._cameras.supervise()
     two.abandoned = 3
     with pytest.raises(CapturesStuck):
-        daemon._supervise_cameras()
+        daemon._cameras.supervise()
 
 
 def test_a_failure_in_a_thread_is_raised_by_run_after_everything_stopped(tmp_path, monkeypatch):
@@ -117,7 +129,7 @@ def test_a_failure_in_a_thread_is_raised_by_run_after_everything_stopped(tmp_pat
     with pytest.raises(OSError, match="a bug"):
         daemon.run()
     assert not daemon._http.is_alive()
-    assert not daemon._inference.is_alive()
+    assert daemon._inference.stop(0)
 
 
 def test_a_working_thread_is_told_from_one_that_hangs():
@@ -155,3 +167,131 @@ def test_the_descriptor_limit_is_raised_as_far_as_it_may_be():
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (800, before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        threading.Event().wait(0.02)
+
+
+class Reloading:
+    """A daemon whose reloads find another model, with the test in a thread beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.request = folder, ReloadRequest()
+        self.camera = {"id": "a", "source": "shapes:?fps=60&size=64x48"}
+        self.daemon, self.stop = make_daemon(folder, self.camera, reload=self.request)
+        self.error: BaseException | None = None
+
+    @property
+    def inferred(self) -> float:
+        return books(self.daemon, "a")["inferred"]
+
+    def ask(self, confidence: float) -> None:
+        file = self.folder / "edge.yaml"
+        file.write_text(
+            file.read_text().replace("device: cpu", f"device: cpu\n  confidence: {confidence}")
+        )
+        self.request.asked = True
+
+    def run(self, test: Callable[[], None]) -> None:
+        def run_test() -> None:
+            try:
+                until(lambda: self.inferred > 0)
+                test()
+            except BaseException as error:
+                self.error = error
+            finally:
+                self.stop.asked = True
+
+        tester = threading.Thread(target=run_test)
+        tester.start()
+        assert self.daemon.run() == 0
+        tester.join()
+        if self.error is not None:
+            raise self.error
+
+
+def test_frames_are_inferred_for_as_long_as_another_model_is_loaded(tmp_path, monkeypatch):
+    from edge import model_loading
+
+    site = Reloading(tmp_path)
+    load, loading, go_on = model_loading.load_model, threading.Event(), threading.Event()
+
+    def slow_load(config: Any, file: str) -> Any:
+        loading.set()
+        assert go_on.wait(60)
+        return load(config, file)
+
+    def test() -> None:
+        monkeypatch.setattr(model_loading, "load_model", slow_load)
+        before = site.daemon._inference
+        site.ask(0.3)
+        assert loading.wait(60)
+        reached = site.inferred
+        until(lambda: site.inferred > reached + 20)
+        go_on.set()
+        until(lambda: site.daemon._inference is not before)
+        assert before.stop(20), "the old one has ended"
+        assert before.model is None
+        reached = site.inferred
+        until(lambda: site.inferred > reached + 5)
+
+    site.run(test)
+    counted = books(site.daemon, "a")
+    captured, inferred = counted.pop("captured"), counted.pop("inferred")
+    assert captured == inferred + sum(counted.values())
+    assert (counted["error"], counted["stale"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoRoomError("a second model beside the one that runs needs about 900 MiB"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    ],
+    ids=["asked beforehand", "found out"],
+)
+def test_where_memory_does_not_hold_both_the_old_model_stays(tmp_path, monkeypatch, caplog, error):
+    from edge import daemon
+
+    site = Reloading(tmp_path)
+
+    def refuse(*_: Any) -> None:
+        raise error
+
+    def test() -> None:
+        before = site.daemon._inference
+        monkeypatch.setattr(daemon, "check_room", refuse)
+        site.ask(0.3)
+        until(lambda: site.daemon._reload.refused)
+        assert site.daemon._inference is before
+        reached = site.inferred
+        until(lambda: site.inferred > reached + 5)
+
+    site.run(test)
+    assert str(error) in caplog.text
+    assert "reload refused: everything goes on as before" in caplog.text
+
+
+def test_stopping_does_not_wait_for_a_model_that_is_being_loaded(tmp_path, monkeypatch):
+    from edge import model_loading
+
+    site = Reloading(tmp_path)
+    loading, for_ever = threading.Event(), threading.Event()
+
+    def hang(*_: Any) -> None:
+        loading.set()
+        for_ever.wait(60)
+
+    def test() -> None:
+        monkeypatch.setattr(model_loading, "load_model", hang)
+        site.ask(0.3)
+        assert loading.wait(60)
+
+    began = time.monotonic()
+    site.run(test)
+    assert time.monotonic() - began < 50
+    for_ever.set()

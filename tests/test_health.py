@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.capture.camera import Camera
-from edge.capture.slot import FrameSlots
+from edge.camera_group import CameraGroup
 from edge.clock import Clock
 from edge.config import CameraSettings
 from edge.health import STALLED_AFTER_S, DaemonHealth
@@ -19,20 +18,21 @@ class Node:
     """Camera `up` delivers, camera `away` cannot; the model is warm, the loop turns."""
 
     def __init__(self, folder: Path) -> None:
-        self.slots, self.metrics, self.clock = FrameSlots(["up", "away"]), Metrics(), Clock()
-        self.up = self._camera("up", "shapes:?size=64x48&fps=100")
-        self.away = self._camera("away", f"file:{folder}/none.mp4")
-        self.health = DaemonHealth("dock-7", [self.up, self.away], self.clock, lambda: True)
+        self.clock = Clock()
+        sources = {"up": "shapes:?size=64x48&fps=100", "away": f"file:{folder}/none.mp4"}
+        settings = [
+            CameraSettings.model_validate(
+                {"id": name, "source": source}, context={"folder": Path()}
+            )
+            for name, source in sources.items()
+        ]
+        cameras = CameraGroup(settings, Metrics(), self.clock)
+        self.slots = cameras.slots
+        self.up, self.away = cameras.current
+        self.health = DaemonHealth("dock-7", cameras, self.clock, lambda: True)
         self.turned_s = self.clock.uptime_s()
-        self.health.model_is_warm(
-            "rfdetr-seg-demo", {"inference": lambda: self.turned_s}, {"up": RateMeter()}
-        )
-
-    def _camera(self, camera: str, source: str) -> Camera:
-        settings = CameraSettings.model_validate(
-            {"id": camera, "source": source}, context={"folder": Path()}
-        )
-        return Camera(settings, self.slots[camera], self.metrics, self.clock)
+        self.health.begin({"inference": lambda: self.turned_s}, lambda: {"up": RateMeter()})
+        self.health.model = "rfdetr-seg-demo"
 
 
 @pytest.fixture

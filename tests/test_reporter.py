@@ -3,6 +3,7 @@
 import json
 import queue
 import threading
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from edge.metrics import Metrics
 from edge.outlets import Outlets
 from edge.publish.spool_event import OpenObject
 from edge.publish.topics import Topics
-from edge.reporter import Reporter
+from edge.reporter import Reporter, Scope
 from edge.snapshots import Snapshots
 
 NAMES = ("circle", "square", None)
@@ -48,6 +49,9 @@ class FakePublisher:
 
     def republish(self, topic):
         self.republished.append(topic)
+
+    def forget_retained(self, topic):
+        self.retained.pop(topic, None)
 
     def subscribe(self, topic, handler):
         self.handlers[topic] = handler
@@ -90,13 +94,16 @@ class FakeCamera:
         self.last_frame_uptime_s = 99.5
         self.now_state = "online"
         self.ended = False
-        self.enabled, self.first_wanted_id = True, 0
+        self.enabled, self.wanted_from = True, (0, "removed")
 
     def state(self, now_uptime_s: float) -> str:
         return self.now_state if self.enabled else "disabled"
 
+    def change(self, **settings: object) -> None:
+        self.settings = self.settings.model_copy(update=settings)
+
     def switch(self, *, off_at: int, on: bool = False) -> None:
-        self.enabled, self.first_wanted_id = on, off_at
+        self.enabled, self.wanted_from = on, (off_at, "disabled")
 
 
 class Bench:
@@ -116,7 +123,7 @@ class Bench:
         topics = Topics("rfdetr-edge", "test")
         self.memory = CameraMemory((tmp_path or Path("/nonexistent")) / "cameras.json")
         self.pictures: list[bytes] = []
-        self.snapshots = Snapshots([camera], lambda name, jpeg: self.pictures.append(jpeg))
+        self.snapshots = Snapshots(lambda name, jpeg: self.pictures.append(jpeg))
         self.home = HomeAnnouncer(
             HomeAssistantSettings(enabled=home), topics, "test", self.memory, self.publisher
         )
@@ -138,18 +145,14 @@ class Bench:
             SESSION,
             "rfdetr-seg-demo",
             NAMES,
+            192,
             TrackingSettings(),
             FrameMessageBuilder(*whose),
             EventMessageBuilder(*whose),
         )
+        self.scope = Scope(desk, [self.camera], {"session": SESSION})
         self.reporter = Reporter(
-            desk,
-            self.results,
-            self.slots,
-            [self.camera],
-            {"session": SESSION},
-            lambda: self.turns,
-            self.stopping,
+            self.scope, self.results, self.slots, lambda: self.turns, self.stopping
         )
 
     def uptime_s(self) -> float:
@@ -185,6 +188,11 @@ class Bench:
             self.infer(number, classes)
             self.reporter.turn(0)
             self.now_s += 0.1
+
+    def take_over(self, *cameras: FakeCamera, **desk: object) -> None:
+        """Another scope, in line behind what was inferred."""
+        self.scope = Scope(replace(self.scope.desk, **desk), cameras, {"session": SESSION})
+        self.results.put(self.scope)
 
     def retained(self, topic: str) -> str | None:
         return self.publisher.retained.get(f"rfdetr-edge/test/{topic}")
@@ -527,3 +535,87 @@ def test_home_assistant_hears_nothing_unless_asked(tmp_path):
     bench.see([0], [0], [0])
     assert not [topic for topic in bench.publisher.retained if topic.startswith("homeassistant")]
     assert bench.publisher.handlers == {}
+
+
+def kinds(bench: Bench) -> list[tuple[str, str | None]]:
+    return [(e["type"], e.get("end_reason")) for e in bench.delivery.events()]
+
+
+def test_another_scope_leaves_a_camera_alone_that_is_the_same(tmp_path):
+    bench = Bench(tmp_path)
+    bench.see([0], [0], [0])
+    bench.take_over(bench.camera)
+    bench.reporter.turn(0)
+    bench.see([0], [0])
+    assert kinds(bench) == [("new", None)]
+    assert [m["objects"][0]["track_id"] for m in bench.frames()] == [None, None, 1, 1, 1]
+
+
+def test_a_changed_camera_begins_anew_and_counts_on(tmp_path):
+    zone = {"id": "bay", "polygon": [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)]}
+    bench = Bench(tmp_path, zones=[zone])
+    bench.see([0], [0], [0])
+    assert bench.retained("dock/zone/bay/circle") == "1"
+    rate = bench.reporter.rates["dock"]
+    bench.camera.change(zones=[])
+    bench.take_over(bench.camera)
+    bench.reporter.turn(0)
+    assert kinds(bench) == [("new", None), ("end", "removed")]
+    assert bench.retained("dock/zone/bay/circle") is None
+    assert bench.retained("dock/count/circle") == "0"
+    assert bench.reporter.rates["dock"] is rate
+    bench.see([0], [0], [0])
+    assert bench.retained("dock/count/circle") == "1"
+    tracks = [m["objects"][0]["track_id"] for m in bench.frames()]
+    assert tracks == [None, None, 1, None, None, 2]
+    assert [m["seq"] for m in bench.frames()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_nothing_stays_of_a_camera_that_left(tmp_path):
+    bench = Bench(tmp_path, home=True)
+    bench.see([0], [0], [0])
+    bench.infer(3, [0])  # on its way when the camera leaves
+    late = bench.results.get()
+    bench.take_over()
+    bench.reporter.turn(0)
+    bench.results.put(late)
+    bench.reporter.turn(0)
+    assert kinds(bench) == [("new", None), ("end", "removed")]
+    assert bench.slots.all_done("dock")
+    assert not [topic for topic in bench.publisher.retained if "dock" in topic]
+    assert bench.board.newest("dock") is None
+    assert bench.reporter.rates == {}
+
+    bench.take_over(bench.camera)
+    bench.reporter.turn(0)
+    bench.see([0], [0], [0])
+    assert bench.frames()[-1]["objects"][0]["track_id"] == 2
+    assert bench.frames()[-1]["seq"] == 6
+    assert bench.retained("dock/count/circle") == "1"
+
+
+def test_results_before_another_model_are_still_the_old_one_s(tmp_path):
+    bench = Bench(tmp_path)
+    for number in range(3):
+        bench.infer(number, [0])
+    bench.take_over(bench.camera, names=("cat", "dog", None))
+    for number in range(3, 6):
+        bench.infer(number, [0])
+    for _ in range(7):
+        bench.reporter.turn(0)
+    labels = [m["objects"][0]["label"] for m in bench.frames()]
+    assert labels == ["circle"] * 3 + ["cat"] * 3
+    assert kinds(bench) == [("new", None), ("end", "removed"), ("new", None)]
+    assert bench.retained("dock/count/cat") == "1"
+    assert bench.retained("dock/count/circle") is None
+
+
+def test_totals_of_lines_go_on_with_other_settings(tmp_path):
+    delivery = FakeDelivery()
+    delivery.totals = [LineTotal("dock", "gate", "circle", 3, 1)]
+    line = {"id": "gate", "from": (0.5, 0.0), "to": (0.5, 1.0)}
+    bench = Bench(tmp_path, delivery=delivery, lines=[line], classes=["circle"])
+    bench.camera.change(max_fps=5.0)
+    bench.take_over(bench.camera)
+    bench.reporter.turn(0)
+    assert bench.retained("dock/line/gate/circle") == '{"in": 3, "out": 1}'

@@ -39,7 +39,8 @@ class Desk:
             )
             for camera, setting in cameras.items()
         ]
-        self.snapshots = Snapshots(settings, self._publish)
+        self.snapshots = Snapshots(self._publish)
+        self.snapshots.follow(settings)
 
     def _publish(self, camera: str, jpeg: bytes) -> None:
         self.published.append((camera, cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1)))
@@ -86,7 +87,6 @@ class TestWithAPeriod:
 
 def test_a_camera_without_snapshots_costs_nothing() -> None:
     desk = Desk(dock="none")
-    assert not desk.snapshots.wanted
     desk.snapshots.offer(result(), new_event=True)
     desk.turn()
     assert desk.published == []
@@ -94,7 +94,6 @@ def test_a_camera_without_snapshots_costs_nothing() -> None:
 
 def test_each_camera_has_its_own_setting() -> None:
     desk = Desk(dock="events", gate=5, yard="none")
-    assert desk.snapshots.wanted
     for camera in ("yard", "gate", "dock"):
         desk.snapshots.offer(result(camera), new_event=False)
     desk.snapshots.offer(result("dock", at_s=0.1, grey=120), new_event=True)
@@ -173,7 +172,8 @@ def test_the_thread_publishes_and_nobody_waits_for_it() -> None:
     settings = CameraSettings.model_validate(
         {"id": "dock", "source": "shapes:", "snapshot": 1}, context={"folder": None}
     )
-    snapshots = Snapshots([settings], publish)
+    snapshots = Snapshots(publish)
+    snapshots.follow([settings])
     stop = threading.Event()
     thread = threading.Thread(target=snapshots.run, args=(stop,))
     thread.start()

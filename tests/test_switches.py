@@ -34,18 +34,23 @@ class Node:
         self.heard = threading.Event()
         topics = Topics("rfdetr-edge", "node")
         outlets = SimpleNamespace(memory=self.memory, publisher=self, topics=topics)
-        self.switches = CameraSwitches(list(self.cameras.values()), outlets, self.heard)
-        self.switches.restore()
+        self.group = SimpleNamespace(current=tuple(self.cameras.values()))
+        self.switches = CameraSwitches(self.group, outlets, self.heard)
+        self.switches.listen()
+        self.switches.follow()
 
     def publish_retained(self, topic, payload):
         self.retained[topic.removeprefix("rfdetr-edge/node/")] = payload
+
+    def forget_retained(self, topic):
+        del self.retained[topic.removeprefix("rfdetr-edge/node/")]
 
     def subscribe(self, topic, handler):
         self.handlers[topic] = handler
 
     def command(self, camera: str, payload: bytes, retained: bool = False) -> None:
         topic = f"rfdetr-edge/node/{camera}/enabled/set"
-        self.handlers[topic](topic, payload, retained)
+        self.handlers["rfdetr-edge/node/+/enabled/set"](topic, payload, retained)
 
 
 def test_a_command_is_obeyed_told_and_remembered(tmp_path):
@@ -90,3 +95,22 @@ def test_what_is_no_command_changes_nothing_and_is_said(tmp_path, caplog, payloa
     assert node.cameras["dock"].calls == []
     assert said in caplog.text
     assert "dock/enabled/set" in caplog.text
+
+
+def test_cameras_come_as_they_were_left_and_go_with_their_topic(tmp_path):
+    node = Node(tmp_path)
+    node.memory.set_enabled("gate", False)
+    gate = FakeCamera("gate")
+    node.group.current = (node.cameras["dock"], gate)
+    node.switches.follow()
+    assert gate.calls == ["disable"]
+    assert node.cameras["dock"].calls == []
+    assert node.retained == {"dock/enabled/state": "ON", "gate/enabled/state": "OFF"}
+
+
+def test_a_command_for_no_camera_is_said(tmp_path, caplog):
+    node = Node(tmp_path)
+    node.command("gone", b"OFF")
+    node.switches.obey()
+    assert "there is no camera gone" in caplog.text
+    assert "gone/enabled/state" not in node.retained

@@ -11,18 +11,18 @@ import numpy as np
 
 from edge.bench.scene import FPS
 from edge.bench.subject import NODE, SESSION, Subject
+from edge.camera_group import max_age_s
 from edge.camera_report import Desk
 from edge.capture.camera import Camera
 from edge.capture.slot import FrameSlots
 from edge.capture.timing import Pace
 from edge.clock import Clock
 from edge.config import CameraSettings
-from edge.daemon import max_age_s
 from edge.frame import Frame, Image
 from edge.inference.loop import InferenceLoop, Inferred, TakesFrames
 from edge.metrics import Metrics
 from edge.outlets import Outlets
-from edge.reporter import Reporter
+from edge.reporter import Reporter, Scope
 
 JOIN_S = 10.0
 WARM_UP = 3
@@ -109,22 +109,18 @@ def _run(
     of the run and when the loop ended.
     """
     metrics, clock = Metrics(), subject.clock
-    results: queue.Queue[Inferred] = queue.Queue(maxsize=1)
+    results: queue.Queue[Inferred | Scope] = queue.Queue(maxsize=1)
     ages = {camera.id: max_age_s(camera) for camera in settings}
     loop = InferenceLoop(taken, results, ages, metrics, clock)
     outlets = Outlets.of(subject.config, SESSION, metrics, clock)
-    model = subject.checkpoint.variant.name
     unwatched = threading.Event()  # the cameras are not started, which is no fault of theirs
     unwatched.set()
-    reporter = Reporter(
-        Desk.of(outlets, subject.config, SESSION, model, subject.checkpoint.names),
-        results,
-        slots,
+    scope = Scope(
+        Desk.of(outlets, subject.config, SESSION, subject.checkpoint),
         [Camera(camera, slots[camera.id], metrics, clock) for camera in settings],
         {"node": NODE},
-        lambda: loop.turns,
-        unwatched,
     )
+    reporter = Reporter(scope, results, slots, lambda: loop.turns, unwatched)
     stop_events = threading.Event()
     events = threading.Thread(target=reporter.run, args=(stop_events,), daemon=True)
     spool = threading.Thread(target=outlets.delivery.run, daemon=True)

@@ -14,12 +14,7 @@ class FrameAccounts:
 
     def __init__(self, camera: str, metrics: Metrics) -> None:
         metrics.add_camera(camera)
-        self._camera = camera
-        self._dropped = metrics.frames_dropped
-        self._captured = metrics.frames_captured.labels(camera)
-        self._up = metrics.camera_up.labels(camera)
-        self._reconnects = metrics.camera_reconnects.labels(camera)
-        self._last_frame_timestamp = metrics.last_frame_timestamp.labels(camera)
+        self._camera, self._metrics = camera, metrics
         self.next_id = 0
         self.last_frame_s: float | None = None
         self.first_frame_s: float | None = None
@@ -30,7 +25,12 @@ class FrameAccounts:
         """An attempt to open; after a failure it counts as a reconnect."""
         self.first_frame_s = None
         if self._failed:
-            self._reconnects.inc()
+            self._metrics.camera_reconnects.labels(self._camera).inc()
+
+    def decoded_by(self, decoder: str) -> None:
+        """The source that was opened has its pictures from this decoder."""
+        self._metrics.camera_info.remove_by_labels({"camera": self._camera})
+        self._metrics.camera_info.labels(self._camera, decoder).set(1)
 
     def captured(self, taken_at: Timestamp) -> int:
         """Count a frame before anything can happen to it; returns its id."""
@@ -39,32 +39,32 @@ class FrameAccounts:
         self.last_frame_s = taken_at.uptime_s
         if self.first_frame_s is None:
             self.first_frame_s = taken_at.uptime_s
-        self._captured.inc()
-        self._up.set(1)
-        self._last_frame_timestamp.set(taken_at.wall_s)
+        self._metrics.frames_captured.labels(self._camera).inc()
+        self._set_up(True)
+        self._metrics.last_frame_timestamp.labels(self._camera).set(taken_at.wall_s)
         return frame_id
 
     def handed_on(self, *, overwrote: bool) -> None:
         """The frame in hand is in the slot; ``overwrote``: one that nobody saw was there."""
         self._in_hand = False
         if overwrote:
-            self._dropped.labels(self._camera, "overwritten").inc()
+            self._drop("overwritten")
 
     def dropped(self, reason: str) -> None:
         """The frame in hand goes nowhere; nothing happens without one."""
         if self._in_hand:
             self._in_hand = False
-            self._dropped.labels(self._camera, reason).inc()
+            self._drop(reason)
 
     def failed(self) -> None:
         """The source is lost, and with it a frame that was still in hand."""
         self.dropped("error")
         self._failed = True
-        self._up.set(0)
+        self._set_up(False)
 
     def silent(self) -> None:
         """No frame comes at the moment, wanted or not."""
-        self._up.set(0)
+        self._set_up(False)
 
     def switched_off(self, *, frame_waits: bool) -> None:
         """No frame is wanted, neither the one in hand nor one that waits in the slot.
@@ -73,13 +73,19 @@ class FrameAccounts:
         """
         self.dropped("disabled")
         if frame_waits:
-            self._dropped.labels(self._camera, "disabled").inc()
+            self._drop("disabled")
         self._failed = False
         self.first_frame_s = self.last_frame_s = None
-        self._up.set(0)
+        self._set_up(False)
 
     def steady_s(self) -> float:
         """For how long frames have come since the camera was opened."""
         if self.first_frame_s is None or self.last_frame_s is None:
             return 0.0
         return self.last_frame_s - self.first_frame_s
+
+    def _drop(self, reason: str) -> None:
+        self._metrics.frames_dropped.labels(self._camera, reason).inc()
+
+    def _set_up(self, up: bool) -> None:
+        self._metrics.camera_up.labels(self._camera).set(up)

@@ -15,7 +15,7 @@ from edge.spelling import did_you_mean
 _SHAPES_MAX_WIDTH, _SHAPES_MAX_HEIGHT = 3840, 2160
 _PERCENT_HINT = "in a user name or password write / as %2F, ? as %3F, # as %23 and @ as %40"
 # One word of a GStreamer pipeline, with the quotes and backslashes that hold it together.
-_PIPELINE_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')+""")
+PIPELINE_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')+""")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,6 +45,10 @@ class UsbAddress:
     size: tuple[int, int] | None = None  # width, height
     fps: float | None = None
     fourcc: str | None = None
+
+    @property
+    def path(self) -> str:
+        return f"/dev/video{self.device}" if isinstance(self.device, int) else self.device
 
     def __str__(self) -> str:
         asked = {
@@ -93,10 +97,18 @@ class ShapesAddress:
 
 @dataclass(frozen=True, slots=True)
 class CsiAddress:
+    """A camera on the board's own connector, and what to ask it for (None: leave it)."""
+
     sensor: int
+    size: tuple[int, int] | None = None  # width, height
+    fps: float | None = None
 
     def __str__(self) -> str:
-        return f"csi:{self.sensor}"
+        asked = {
+            "size": None if self.size is None else _size_text(self.size),
+            "fps": None if self.fps is None else f"{self.fps:g}",
+        }
+        return f"csi:{self.sensor}{_query_text(asked)}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,10 +117,10 @@ class GstreamerAddress:
 
     def __str__(self) -> str:
         """The elements' names alone: any property may hold a password."""
-        if _PIPELINE_WORD.sub("", self.pipeline).strip():  # a quote that is never closed
+        if PIPELINE_WORD.sub("", self.pipeline).strip():  # a quote that is never closed
             return "gstreamer:***"
         shown: list[str] = []
-        for word in _PIPELINE_WORD.findall(self.pipeline):
+        for word in PIPELINE_WORD.findall(self.pipeline):
             is_name = (not shown or shown[-1] == "!") and re.fullmatch(r"[a-z][a-z0-9_]*", word)
             if word == "!" or is_name:
                 shown.append(word)
@@ -256,9 +268,15 @@ def _shapes(scheme: str, rest: str, folder: Path) -> ShapesAddress:
 
 
 def _csi(scheme: str, rest: str, folder: Path) -> CsiAddress:
-    if not re.fullmatch(r"[0-9]{1,3}", rest):
+    sensor, _, query = rest.partition("?")
+    if not re.fullmatch(r"[0-9]{1,3}", sensor):
         raise ValueError("must give the sensor's number, like csi:0")
-    return CsiAddress(int(rest))
+    options = _options(query, ("size", "fps"))
+    return CsiAddress(
+        int(sensor),
+        size=_size(options["size"]) if "size" in options else None,
+        fps=_number(options, "fps", 0.1, 1000) if "fps" in options else None,
+    )
 
 
 def _gstreamer(scheme: str, rest: str, folder: Path) -> GstreamerAddress:

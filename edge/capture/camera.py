@@ -11,17 +11,18 @@ from typing import Literal
 
 from edge.capture.accounts import FrameAccounts
 from edge.capture.address import FileAddress
+from edge.capture.decoders import SourceOpener
 from edge.capture.ignore import IgnoreMask
 from edge.capture.own_time import OwnTime
 from edge.capture.slot import FrameSlot
 from edge.capture.source import (
     DamagedFrame,
     EndOfSource,
+    ReopenSource,
     Source,
     SourceError,
     StreamInfo,
     Wait,
-    open_source,
 )
 from edge.capture.tenure import Tenure, TenureOver, stuck_after_s
 from edge.capture.timing import Backoff, RateCap
@@ -35,8 +36,12 @@ LOG = logging.getLogger(__name__)
 ONLINE_S = 5.0  # a camera is online while its last frame is not older
 STEADY_S = 10.0  # frames for this long make the next failure a first one again
 
-State = Literal["online", "offline", "disabled"]
+State = Literal["online", "degraded", "offline", "disabled"]
+Unwanted = Literal["disabled", "removed"]
 Opener = Callable[[CameraSettings, int, Wait], Source]
+
+# The settings with which a source is opened; with others in them it has to be opened anew.
+_OF_THE_SOURCE = ("source", "transport", "decoder", "open_timeout_s", "read_timeout_s")
 
 
 class Camera:
@@ -45,8 +50,8 @@ class Camera:
     Only the capture thread touches the source. ``enabled`` is False while the camera is switched
     off; ``size`` is (height, width) of the last frame; ``reason`` says in one sentence, without
     credentials, why the camera does not deliver, and is empty while it does; ``ended`` tells that a
-    file which is not looped is over; ``description`` and ``decoder`` are the source's, once it was
-    opened.
+    file which is not looped is over; ``description``, ``decoder`` and ``fallen_back`` are the
+    source's, once it was opened.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class Camera:
         slot: FrameSlot,
         metrics: Metrics,
         clock: Clock | None = None,
-        opener: Opener = open_source,
+        opener: Opener | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self.id = settings.id
@@ -65,25 +70,21 @@ class Camera:
         self.reason = ""
         self.size: tuple[int, int] | None = None
         self.description: StreamInfo | None = None
-        self.decoder = ""
+        self.decoder = self.fallen_back = ""
         self._slot = slot
         self._clock = clock or Clock()
-        self._opener = opener
+        self._opener = opener or SourceOpener()
         self._backoff = backoff or Backoff()
         self._accounts = FrameAccounts(settings.id, metrics)
-        self._ignore = IgnoreMask(settings.ignore)
         self._own_time = OwnTime()
-        self._rate_cap = RateCap(settings.max_fps) if settings.max_fps else None
-        source = settings.source
-        self._every_frame = isinstance(source, FileAddress) and not source.pace
         self._logged_reason = ""
         self._announce = True  # log the next frame: it is the first, or ends a logged failure
-        self._stuck_s = stuck_after_s(settings)
+        self._follow_settings()
         self._lock = threading.Lock()
-        self._started = False
+        self.started = False
         self._tenure: Tenure | None = None  # the one in charge
         self._leaving: list[Tenure] = []  # over, but their threads may still be in their sources
-        self._first_wanted_id = 0
+        self._wanted_from: tuple[int, Unwanted] = 0, "removed"
 
     # -- for the main thread --------------------------------------------------------------------
 
@@ -92,7 +93,7 @@ class Camera:
 
         A camera that is switched off waits for `enable`.
         """
-        self._started = True
+        self.started = True
         self.ended = False
         if self._tenure is not None:
             with self._lock:
@@ -101,7 +102,7 @@ class Camera:
 
     def stop(self) -> None:
         """Tell the thread to stop; what it waits for on purpose ends at once."""
-        self._started = False
+        self.started = False
         if self._tenure is not None:
             self._tenure.stop.set()
             self._slot.wake()
@@ -123,13 +124,8 @@ class Camera:
         if not self.enabled:
             return
         with self._lock:
-            # First: who sees that the camera is off is not to tell of an older frame after that.
-            self._first_wanted_id = self._accounts.next_id
+            self._want_no_more("disabled")
             self.enabled = False
-            if self._tenure is not None:
-                self._dismiss(self._tenure)
-            waiting = self._slot.take()
-            self._accounts.switched_off(frame_waits=waiting is not None)
             self.reason = "switched off"
         self._slot.wake()
         LOG.info("camera %s: switched off", self.id)
@@ -142,13 +138,35 @@ class Camera:
         if self.enabled:
             return
         with self._lock:
-            self.ended = False
-            self.reason = self._logged_reason = ""
-            self._announce = True
-            self._backoff.reset()
             self.enabled = True
+            self._begin_anew()
         LOG.info("camera %s: switched on", self.id)
         self._fill_charge()
+
+    def change(self, settings: CameraSettings) -> None:
+        """Go on with other settings of the same camera, its source open where that is the same.
+
+        What was captured with another source, or with other areas ignored, is not told of any more.
+        """
+        before, self.settings = self.settings, settings
+        reopens = any(getattr(before, key) != getattr(settings, key) for key in _OF_THE_SOURCE)
+        with self._lock:
+            self._follow_settings()
+            if reopens:
+                self._want_no_more("removed")
+                self._begin_anew()
+            elif before.ignore != settings.ignore:
+                self._wanted_from = self._accounts.next_id, "removed"
+        self._slot.wake()
+        self._fill_charge()
+
+    def retire(self) -> None:
+        """Leave the configuration: as switched off, until it comes back and is started again."""
+        with self._lock:
+            self.started = False
+            self._want_no_more("removed")
+            self._begin_anew()
+        self._slot.wake()
 
     def supervise(self, now_uptime_s: float) -> None:
         """Replace a capture thread that hangs; call it every second or so.
@@ -178,6 +196,31 @@ class Camera:
             tenure.abandoned |= tenure.hangs(now_uptime_s, self._stuck_s)
         self._fill_charge()
 
+    def _follow_settings(self) -> None:
+        settings = self.settings
+        self._ignore = IgnoreMask(settings.ignore)
+        self._rate_cap = RateCap(settings.max_fps) if settings.max_fps else None
+        source = settings.source
+        self._every_frame = isinstance(source, FileAddress) and not source.pace
+        self._stuck_s = stuck_after_s(settings)
+
+    def _want_no_more(self, why: Unwanted) -> None:
+        """Drop and count what is in hand and in the slot, and close the source; under the lock."""
+        # First: who sees that the camera is off is not to tell of an older frame after that.
+        self._wanted_from = self._accounts.next_id, why
+        if self._tenure is not None:
+            self._dismiss(self._tenure)
+        waiting = self._slot.take()
+        self._accounts.switched_off(frame_waits=waiting is not None)
+
+    def _begin_anew(self) -> None:
+        """Forget how it went so far; the caller holds the lock."""
+        self.ended = False
+        self.reason = "" if self.enabled else "switched off"
+        self._logged_reason = ""
+        self._announce = True
+        self._backoff.reset()
+
     def _dismiss(self, tenure: Tenure) -> None:
         """End the tenure in charge; the caller holds the lock."""
         tenure.over = True
@@ -190,7 +233,7 @@ class Camera:
 
         Few cameras bear two at a time. One that hangs for good is not waited for.
         """
-        wanted = self._started and self.enabled and self._tenure is None
+        wanted = self.started and self.enabled and self._tenure is None
         if wanted and all(old.abandoned or not old.thread.is_alive() for old in self._leaving):
             self._tenure = Tenure(self.id, self.run, self._clock)
             self._tenure.thread.start()
@@ -208,7 +251,9 @@ class Camera:
         return sum(tenure.abandoned and tenure.thread.is_alive() for tenure in self._leaving)
 
     def state(self, now_uptime_s: float) -> State:
-        """Disabled: switched off. Online: started, not ended, the last frame at most 5 s old."""
+        """Disabled: switched off. Online: started, not ended, the last frame at most 5 s old;
+        degraded: that, but decoded in software where hardware was asked for or is there.
+        """
         tenure, last_s = self._tenure, self.last_frame_uptime_s
         if not self.enabled:
             return "disabled"
@@ -216,15 +261,18 @@ class Camera:
             return "offline"
         # A file that is read as fast as it is used has its next frame ready, however long it waits.
         delivers = tenure.waits_for_slot or now_uptime_s - last_s <= ONLINE_S
-        return "online" if delivers else "offline"
+        if not delivers:
+            return "offline"
+        return "degraded" if self.fallen_back else "online"
 
     @property
-    def first_wanted_id(self) -> int:
-        """The first frame that may be told of: none from before the camera was last switched off.
+    def wanted_from(self) -> tuple[int, Unwanted]:
+        """The id of the first frame that may be told of, and why none before it may.
 
-        Such a one may be on its way through the network then, and come out afterwards.
+        One from before the camera was switched off, or got another source, may be on its way
+        through the network then, and come out afterwards.
         """
-        return self._first_wanted_id
+        return self._wanted_from
 
     # -- the capture thread ---------------------------------------------------------------------
 
@@ -236,6 +284,8 @@ class Camera:
                     self.run_once(tenure)
                 except SourceError as error:
                     self._retry_later(tenure, str(error))
+                except ReopenSource:
+                    continue
                 except EndOfSource:
                     self._end(tenure)
                     return
@@ -262,7 +312,7 @@ class Camera:
             tenure.enter_call()
             source.open()
             with self._in_charge(tenure):
-                self.description, self.decoder = source.description, source.decoder
+                self._opened(source)
             while not tenure.stop.is_set():
                 tenure.enter_call()
                 own_s = source.grab()
@@ -274,6 +324,16 @@ class Camera:
             tenure.enter_call()
             source.close()
             tenure.busy_since_s = None
+
+    def _opened(self, source: Source) -> None:
+        """Note what the source found, and tell of a decoder that changed."""
+        before, self.fallen_back = self.fallen_back, source.fallen_back
+        self.description, self.decoder = source.description, source.decoder
+        self._accounts.decoded_by(source.decoder)
+        if self.fallen_back and self.fallen_back != before:
+            LOG.warning("camera %s: decoded in software: %s", self.id, self.fallen_back)
+        elif before and not self.fallen_back:
+            LOG.info("camera %s: decoded by %s again", self.id, self.decoder)
 
     def _take(
         self, tenure: Tenure, source: Source, taken_at: Timestamp, own_s: float | None
@@ -315,7 +375,8 @@ class Camera:
         self.reason = ""
         if self._announce:
             self._announce = False
-            LOG.info("camera %s: delivers %dx%d, %s", self.id, width, height, self.description)
+            message = "camera %s: delivers %dx%d, %s, decoder %s"
+            LOG.info(message, self.id, width, height, self.description, self.decoder)
 
     def _retry_later(self, tenure: Tenure, reason: str, details: str = "") -> None:
         """Note the failure and wait; a reason is logged when it is new, not with each attempt."""

@@ -20,7 +20,8 @@ class FileSource:
     Without pace it runs on the file's own time, which goes on through all rounds of a loop.
     """
 
-    decoder = "ffmpeg"
+    decoder = "software"
+    fallen_back = ""
 
     def __init__(
         self, address: FileAddress, wait: Wait, monotonic: Callable[[], float] = time.monotonic

@@ -43,7 +43,8 @@ class RtspSource:
     nothing with the single-slice pictures that cameras send.
     """
 
-    decoder = "ffmpeg"
+    decoder = "software"
+    fallen_back = ""
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class RtspSource:
         self._keyed = False  # a key frame has come: what follows can be decoded
         self._started = False  # a frame has been handed out since `open`
         self._damaged = 0
+        self.codec = ""  # of the open stream, by FFmpeg's name
         self.description = StreamInfo("unknown")
 
     def open(self) -> None:
@@ -88,6 +90,7 @@ class RtspSource:
             raise SourceError(f"{self._address}: no decoder for the camera's video format")
         codec.thread_count = 1
         self._packets = self._container.demux(stream)
+        self.codec = codec.name
         self.description = StreamInfo(
             f"{codec.name} over {self._transport.upper()}",
             (codec.width, codec.height) if codec.width else None,

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 from edge.frame import Frame
@@ -55,11 +56,20 @@ class FrameSlots:
     calls `done`: so it is known when the last frame of a camera is (`all_done`).
     """
 
-    def __init__(self, camera_ids: Iterable[str]) -> None:
+    def __init__(self, camera_ids: Iterable[str] = ()) -> None:
         self._changed = threading.Condition()  # an RLock inside: a slot's methods nest in ours
-        self._slots = {camera: FrameSlot(self._changed) for camera in camera_ids}
-        self._turns = list(self._slots)  # whose turn is next stands first
-        self._under_way = dict.fromkeys(self._slots, 0)
+        self._slots: dict[str, FrameSlot] = {}
+        self._turns: list[str] = []  # whose turn is next stands first
+        self._under_way: Counter[str] = Counter()
+        for camera in camera_ids:
+            self.add(camera)
+
+    def add(self, camera: str) -> FrameSlot:
+        """A slot for one more camera, which has its turn last."""
+        with self._changed:
+            self._slots[camera] = FrameSlot(self._changed)
+            self._turns.append(camera)
+            return self._slots[camera]
 
     def __getitem__(self, camera: str) -> FrameSlot:
         return self._slots[camera]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from edge.capture.address import (
     CsiAddress,
     FileAddress,
+    GstreamerAddress,
     RtspAddress,
     ShapesAddress,
     UsbAddress,
@@ -34,6 +35,10 @@ class EndOfSource(Exception):  # noqa: N818 - an ending, not an error
     """A file that is not looped has no further frame."""
 
 
+class ReopenSource(Exception):  # noqa: N818 - no failure
+    """The source works, and wants to be closed and opened anew at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
     """What the camera granted; ``size`` is (width, height), None where it is not known yet."""
@@ -51,11 +56,19 @@ class StreamInfo:
 class Source(Protocol):
     """One opened camera. All calls come from one thread: a source is never released from another.
 
-    ``decoder`` names what decodes ("ffmpeg", "v4l2", "shapes"); ``description`` holds after `open`.
+    Hold after `open`: ``decoder`` names what makes its pictures (docs/capture.md lists the names);
+    ``fallen_back`` says in one sentence why that is not the hardware that was asked for or is
+    there, and is empty where all is as it should be; ``description``.
     """
 
-    decoder: str
-    description: StreamInfo
+    @property
+    def decoder(self) -> str: ...
+
+    @property
+    def fallen_back(self) -> str: ...
+
+    @property
+    def description(self) -> StreamInfo: ...
 
     def open(self) -> None:
         """Connect. Raises `SourceError`."""
@@ -65,8 +78,8 @@ class Source(Protocol):
 
         Returns how many seconds it comes after the first one, where the source runs on a time of
         its own, and None where a frame is captured as it is taken. Returns early, without a frame,
-        only where its `Wait` returned early. Raises `SourceError` on a stall or failure and
-        `EndOfSource` behind the last frame of a file.
+        only where its `Wait` returned early. Raises `SourceError` on a stall or failure,
+        `EndOfSource` behind the last frame of a file, and `ReopenSource`.
         """
 
     def retrieve(self) -> Image:
@@ -80,10 +93,11 @@ class Source(Protocol):
 
 
 def open_source(settings: "CameraSettings", next_frame_id: int, wait: Wait = time.sleep) -> Source:
-    """The source that ``settings.source`` names, not yet opened.
+    """The source that ``settings.source`` names, not yet opened, with its pictures decoded by the
+    processor; `edge.capture.decoders.SourceOpener` tries hardware first.
 
     The synthetic camera goes on with its frame ``next_frame_id``; ``wait`` is how a paced source
-    sleeps. Raises `SourceError` for an address that this version does not read.
+    sleeps.
     """
     # Imported here: a daemon with one kind of camera need not load the libraries of the others.
     match settings.source:
@@ -105,7 +119,15 @@ def open_source(settings: "CameraSettings", next_frame_id: int, wait: Wait = tim
             from edge.capture.synthetic import SyntheticSource
 
             return SyntheticSource(address, next_frame_id, wait)
-        case CsiAddress():
-            raise SourceError("this version does not read CSI cameras (csi:)")
-        case _:
-            raise SourceError("this version does not read GStreamer pipelines (gstreamer:)")
+        case CsiAddress() | GstreamerAddress() as address:
+            from edge.capture.gstreamer import GstreamerSource
+            from edge.capture.pipelines import csi_pipeline, elements, own_pipeline
+
+            timeouts = settings.open_timeout_s, settings.read_timeout_s
+            if isinstance(address, GstreamerAddress):
+                pipeline = own_pipeline(address)
+                return GstreamerSource(str(address), pipeline, "gstreamer", *timeouts)
+            pipeline = csi_pipeline(address)
+            return GstreamerSource(
+                str(address), pipeline, "nvargus", *timeouts, needs=elements(pipeline)
+            )

@@ -11,6 +11,7 @@ class SyntheticSource:
     """Frame k is the synthetic camera's frame k, in real time. Late, it slips and skips none."""
 
     decoder = "shapes"
+    fallen_back = ""
 
     def __init__(self, address: ShapesAddress, next_frame_id: int, wait: Wait) -> None:
         self._address = address

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import cv2
 
 from edge.capture.address import UsbAddress
+from edge.capture.nvjpeg import DecodeJpeg
+from edge.capture.opencv_log import silence_opencv
 from edge.capture.source import DamagedFrame, SourceError, StreamInfo
 from edge.frame import Image
 
@@ -17,32 +19,38 @@ LOG = logging.getLogger(__name__)
 class V4l2Source:
     """One V4L2 device. A frame is decoded (MJPG) or converted (YUYV) only when it is retrieved.
 
+    ``decode_jpeg`` decodes MJPG in OpenCV's place.
+
     OpenCV waits up to 10 s for a frame and cannot be told otherwise, so a camera that freezes
     without being unplugged is noticed after 10 s, whatever ``read_timeout_s`` says.
     """
 
-    decoder = "v4l2"
+    fallen_back = ""
 
     def __init__(
         self,
         address: UsbAddress,
         read_timeout_s: float,
+        decode_jpeg: DecodeJpeg | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._address = address
-        device = address.device
-        self._path = f"/dev/video{device}" if isinstance(device, int) else device
+        self._address, self._path = address, address.path
+        self._decode_jpeg = decode_jpeg
+        self.decoder = "software" if decode_jpeg is None else "nvjpeg"
         self._read_timeout_s = read_timeout_s
         self._monotonic = monotonic
         self._capture: cv2.VideoCapture | None = None
         self._good_s = 0.0
         self.description = StreamInfo("unknown")
 
+    @property
+    def codec(self) -> str:
+        """Of the open stream, by FFmpeg's name: "mjpeg", or a raw format's."""
+        return "mjpeg" if self.description.codec == "MJPG" else self.description.codec.lower()
+
     def open(self) -> None:
         self._require_device()
-        cv2.utils.logging.setLogLevel(
-            cv2.utils.logging.LOG_LEVEL_SILENT
-        )  # it prints to stderr on its own; what failed is said by us
+        silence_opencv()
         # By path also for an index: OpenCV numbers devices of its own accord when one is missing.
         capture = cv2.VideoCapture(self._path, cv2.CAP_V4L2)
         self._capture = capture
@@ -58,6 +66,8 @@ class V4l2Source:
         if asked.fps:
             capture.set(cv2.CAP_PROP_FPS, asked.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # no queue of old frames in the driver
+        if self._decode_jpeg is not None:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # the JPEG's bytes as they come
         self.description = self._granted(capture)
         self._report()
         self._good_s = self._monotonic()
@@ -73,15 +83,26 @@ class V4l2Source:
             raise SourceError(f"{self._path}: stopped delivering frames; was it unplugged?")
 
     def retrieve(self) -> Image:
-        decoded, image = self._opened().retrieve()
+        image = self._picture()
         now = self._monotonic()
-        if not decoded or image is None or image.ndim != 3:
+        if image is None:
             if now - self._good_s > self._read_timeout_s:
                 raise SourceError(f"{self._path}: sends only frames that cannot be decoded")
             raise DamagedFrame  # cheap cameras send a broken JPEG now and then
         self._good_s = now
-        bgr: Image = image
-        return bgr
+        return image
+
+    def _picture(self) -> Image | None:
+        """The grabbed frame; None where it cannot be decoded."""
+        retrieved, data = self._opened().retrieve()
+        if not retrieved or data is None:
+            return None
+        if self._decode_jpeg is not None:
+            try:
+                return self._decode_jpeg(data.reshape(-1))  # [1, N]
+            except DamagedFrame:
+                return None
+        return data if data.ndim == 3 else None
 
     def close(self) -> None:
         if self._capture is not None:

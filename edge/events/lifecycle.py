@@ -76,6 +76,7 @@ class Lifecycle:
 
     Time is that of the frames (``Timestamp.uptime_s`` at capture): a stalled camera loses nothing,
     and a file has its own time. ``totals`` are those of the camera's lines, kept up to date here.
+    ``last_track_id`` is the last id that the camera's lifecycle before this one has given.
     """
 
     def __init__(
@@ -84,12 +85,13 @@ class Lifecycle:
         tracking: TrackingSettings,
         session: str,
         totals: LineTotals,
+        last_track_id: int = 0,
     ) -> None:
         self._camera = camera.id
         self._session = session
         self._keeps_masks = camera.geometry != "none"
         self._update_interval_s = tracking.update_interval_s
-        self._tracker = Tracker(tracking.confirm_frames, tracking.lost_after_s)
+        self._tracker = Tracker(tracking.confirm_frames, tracking.lost_after_s, last_track_id)
         self._zones, self._lines = Zones(camera.zones), Lines(camera.lines)
         self._objects: dict[Track, _Object] = {}
         self._totals = totals
@@ -132,6 +134,11 @@ class Lifecycle:
         """End everything that is open; what comes next is seen for the first time."""
         self._tracker.clear()
         return self._end(list(self._objects), reason, now)
+
+    @property
+    def last_track_id(self) -> int:
+        """0 before any object has one."""
+        return self._tracker.last_id
 
     @property
     def watches(self) -> bool:

@@ -22,15 +22,23 @@ SMALLEST_BUDGET = 512  # bytes: what a message without objects and counts always
 class FrameMessageBuilder:
     """Builds the messages of one process; ``seq`` counts from 1 per camera. Owned by one thread.
 
-    ``session`` is 8 hex digits. Raises ``ValueError`` for a budget below 512 bytes.
+    ``session`` is 8 hex digits; ``seq`` is that of the builder before, where another model follows
+    within the session. Raises ``ValueError`` for a budget below 512 bytes.
     """
 
-    def __init__(self, node: str, session: str, model: str, max_payload_bytes: int) -> None:
+    def __init__(
+        self,
+        node: str,
+        session: str,
+        model: str,
+        max_payload_bytes: int,
+        seq: Counter[str] | None = None,
+    ) -> None:
         if max_payload_bytes < SMALLEST_BUDGET:
             raise ValueError(f"max_payload_bytes must be at least {SMALLEST_BUDGET}")
         self._node, self._session, self._model = text(node), session, text(model)
         self._max_payload_bytes = max_payload_bytes
-        self._seq: Counter[str] = Counter()
+        self.seq: Counter[str] = Counter() if seq is None else seq
 
     def build(
         self,
@@ -48,11 +56,11 @@ class FrameMessageBuilder:
         then of the objects (``truncated`` tells how many) and, where no object fits, the rarest of
         the counts (``counts_truncated`` tells how many labels).
         """
-        self._seq[frame.camera] += 1
+        self.seq[frame.camera] += 1
         header: dict[str, object] = {
             "schema": FRAME_SCHEMA,
             "session": self._session,
-            "seq": self._seq[frame.camera],
+            "seq": self.seq[frame.camera],
             "node": self._node,
             "camera": text(frame.camera),
             "model": self._model,

@@ -81,13 +81,15 @@ class _Found(NamedTuple):
 class Tracker:
     """The tracks of one camera. It belongs to one thread."""
 
-    def __init__(self, confirm_frames: int, lost_after_s: float) -> None:
+    def __init__(self, confirm_frames: int, lost_after_s: float, last_id: int = 0) -> None:
         """An object has an id once it was seen in ``confirm_frames`` frames, and loses it when it
         is missing in a frame more than ``lost_after_s`` after the last one that it was found in.
+
+        ``last_id``: the last one that the camera's tracker before this one has given.
         """
         self._confirm_frames, self._lost_after_s = confirm_frames, lost_after_s
         self._tracks: list[Track] = []
-        self._last_id = 0
+        self.last_id = last_id
 
     def update(
         self,
@@ -170,8 +172,8 @@ class Tracker:
         if not track.confirmed:
             track.label, track.class_id = max(track.votes, key=track.votes.__getitem__)
             if track.sightings >= self._confirm_frames:
-                self._last_id += 1
-                track.id = self._last_id
+                self.last_id += 1
+                track.id = self.last_id
 
     def _begin(self, found: _Found, n: int, at_s: float) -> Track:
         seen = found.objects[n]

@@ -11,7 +11,7 @@ class CameraView:
 
     id: str
     state: str  # online | degraded | offline | disabled
-    reason: str | None  # why it is not online, one sentence
+    reason: str | None  # why it is not online, or is degraded; one sentence
     source: str  # without credentials: rtsp://***@host/path
     fps: float  # inferred frames per second
     age_s: float | None  # since the newest frame was captured; None before it, and when disabled

@@ -52,3 +52,7 @@ class CpuPipeline:
         assert self._done is not None, "no frame is in flight"
         done, self._done = self._done, None
         return done
+
+    def close(self) -> None:
+        """Let go of the network."""
+        del self._pass

@@ -30,7 +30,9 @@ EAGER_TURNS = 3  # before a capture: libraries set themselves up, cuDNN chooses 
 # An antialiased resize has its frame's size in its shapes: one graph for each, up to these many.
 MOST_GRAPHS = 4
 
-_capturing = threading.Lock()  # a process can capture one graph at a time
+# A process can capture one graph at a time, and meanwhile no other thread may call CUDA: the loop
+# of one model makes way while the next one's graph is captured, and no longer.
+_calls = threading.RLock()
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,10 @@ class _Slot:
 
 
 class CudaPipeline:
-    """Two frames deep. Used by one thread, which is the only one in the process to use CUDA."""
+    """Two frames deep. Used by one thread.
+
+    No other in the process uses CUDA, but for the one that warms up the model to come.
+    """
 
     depth = 2
 
@@ -96,15 +101,32 @@ class CudaPipeline:
 
     # -- one frame --------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def submit(self, image: Image) -> None:
         """Copy ``image`` to pinned memory and queue its work; returns without waiting for it."""
         size = image.shape[0], image.shape[1]
         key = size if self._pass.preprocess.resize == "antialias" else None
-        if size[0] * size[1] > self._capacity:
-            self._grow(size)
-        if self.replays and key not in self._slots[0].graphs:
-            self._capture(key)
+        with torch.inference_mode():
+            if size[0] * size[1] > self._capacity:
+                self._grow(size)
+            if self.replays and key not in self._slots[0].graphs:
+                self._capture(key)
+            with _calls:
+                self._queue(image, size, key)
+
+    def harvest(self) -> tuple[Detections, StageTimes]:
+        """Wait for the oldest frame; what is returned lives in no buffer of ours."""
+        with _calls:
+            return self._harvest()
+
+    def close(self) -> None:
+        """Give the device's memory back, for the model that follows."""
+        self._drop_graphs()
+        del self._pass, self._slots, self._free
+        gc.collect()
+        with _calls:
+            torch.cuda.empty_cache()
+
+    def _queue(self, image: Image, size: Size, key: Size | None) -> None:
         slot = self._free.popleft()
         count = size[0] * size[1]
         np.copyto(slot.host_pixels[:count].numpy(), image.reshape(-1, 3))
@@ -132,8 +154,7 @@ class CudaPipeline:
             slot.done.record(self._downloads)
         self._in_flight.append(slot)
 
-    def harvest(self) -> tuple[Detections, StageTimes]:
-        """Wait for the oldest frame; what is returned lives in no buffer of ours."""
+    def _harvest(self) -> tuple[Detections, StageTimes]:
         slot = self._in_flight.popleft()
         slot.done.synchronize()  # the one wait of a frame
         fields = slot.host_fields.numpy()
@@ -185,9 +206,8 @@ class CudaPipeline:
         if len(self._slots[0].graphs) >= MOST_GRAPHS:
             return
         try:
-            with _capturing:
-                for slot in self._slots:
-                    slot.graphs[key] = self._captured_and_checked(slot, key or self._largest)
+            for slot in self._slots:
+                slot.graphs[key] = self._captured_and_checked(slot, key or self._largest)
         except RuntimeError as error:
             # Where a capture was broken off, its end complains too; the reason is the one before.
             cause = error.__context__ or error
@@ -226,6 +246,7 @@ class CudaPipeline:
         # thread_local: what other threads do with CUDA meanwhile must not break it either. The
         # outer stream context puts the current stream back also where the capture fails.
         with (
+            _calls,
             torch.cuda.stream(self._compute),
             torch.cuda.graph(
                 graph, pool=self._pool, stream=self._compute, capture_error_mode="thread_local"

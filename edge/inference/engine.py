@@ -36,6 +36,8 @@ class Pipeline(Protocol):
 
     def harvest(self) -> tuple[Detections, StageTimes]: ...
 
+    def close(self) -> None: ...
+
 
 class Engine:
     """Owns the device: the only place that touches it. Used by one thread, the one that built it.
@@ -111,6 +113,13 @@ class Engine:
         self._use(self._threshold if threshold is None else threshold)
         self.submit(image)
         return self.harvest()
+
+    def close(self) -> None:
+        """Give all memory back, for the model that follows; nothing is asked of it any more."""
+        assert not self.in_flight, "frames are in flight"
+        pipeline = self._pipeline
+        del self.model, self._pass, self._pipeline
+        pipeline.close()
 
     def _use(self, threshold: npt.NDArray[np.float32]) -> None:
         if not np.array_equal(threshold, self._in_use):

@@ -12,6 +12,7 @@ from typing import Protocol
 from edge.clock import Clock
 from edge.detections import Detections
 from edge.frame import Frame, Image
+from edge.inference.pace import Pace
 from edge.inference.stage_times import StageTimes
 from edge.metrics import Metrics
 
@@ -50,12 +51,20 @@ class TakesFrames(Protocol):
     def done(self, camera: str) -> None: ...
 
 
+class TakesResults(Protocol):
+    """What the loop needs of the queue to the events thread; raises ``queue.Full``."""
+
+    def put(self, item: Inferred, /, block: bool = True, timeout: float | None = None) -> None: ...
+
+
 class InferenceLoop:
-    """Runs in the thread that built the engine; ``results`` is read by the events thread.
+    """Runs in the thread that built the engine; ``results`` is read by the events thread. With
+    another engine it goes on in another thread, once it has ended in the first.
 
     While the device works on one frame, the next one is taken and submitted; a result is waited for
     where the device has enough to do, or where no frame waits. A frame older than its camera's
-    ``max_age_s`` is dropped and counted, never inferred. With a frame that does not reach
+    ``max_age_s`` is dropped and counted, never inferred. While ``pace`` has it wait, frames are
+    overwritten in their slots, and results are harvested. With a frame that does not reach
     ``results`` the loop is `done`; with every other the events thread is, once it is reported.
     ``turns`` counts every turn, empty ones too, and ``turned_uptime_s`` is when the last one ended:
     heartbeat and watchdog, in other threads, go by them.
@@ -64,11 +73,13 @@ class InferenceLoop:
     def __init__(
         self,
         frames: TakesFrames,
-        results: "queue.Queue[Inferred]",
+        results: TakesResults,
         max_age_s: Mapping[str, float],
         metrics: Metrics,
         clock: Clock,
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace or Pace(clock)
         self._frames, self._results = frames, results
         self._max_age_s, self._metrics, self._clock = max_age_s, metrics, clock
         self._in_flight: deque[tuple[Frame, float]] = deque()  # with when they were submitted
@@ -84,11 +95,20 @@ class InferenceLoop:
             self.turned_uptime_s = self._clock.uptime_s()
 
     def turn(self, engine: Infers, stop: threading.Event) -> None:
-        frame = None if stop.is_set() else self._frames.take(0 if self._in_flight else TURN_S)
+        frame = None if stop.is_set() else self._take(stop)
         if frame is not None and self._fresh(frame):
             self._submit(engine, frame)
         if self._in_flight and (frame is None or len(self._in_flight) == engine.depth):
             self._harvest(engine, stop)
+
+    def _take(self, stop: threading.Event) -> Frame | None:
+        """The next frame, if the pace allows one; waits ``TURN_S`` at most, and only when idle."""
+        wait_s = self._pace.wait_s()
+        if not wait_s:
+            return self._frames.take(0 if self._in_flight else TURN_S)
+        if not self._in_flight:
+            stop.wait(min(wait_s, TURN_S))
+        return None
 
     def _fresh(self, frame: Frame) -> bool:
         age_s = self._clock.uptime_s() - frame.captured_at.uptime_s
@@ -99,7 +119,9 @@ class InferenceLoop:
         return True
 
     def _submit(self, engine: Infers, frame: Frame) -> None:
-        self._in_flight.append((frame, self._clock.uptime_s()))
+        now_s = self._clock.uptime_s()
+        self._pace.took(now_s)
+        self._in_flight.append((frame, now_s))
         with self._counting_losses():
             engine.submit(frame.image)
 

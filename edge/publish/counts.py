@@ -46,7 +46,7 @@ class CountTopics:
         self._publisher, self._topics = publisher, topics
         self._camera, self._slugs = camera, slugs
         self._zones, self._lines = zones, lines
-        self._payloads: dict[str, str] = {}
+        self._payloads: dict[str, str] = {}  # by topic
         self.labels: list[str] = []  # announced, in that order
 
     def announce(self, label: str) -> bool:
@@ -55,6 +55,11 @@ class CountTopics:
             return False
         self.labels.append(label)
         return True
+
+    @property
+    def topics(self) -> set[str]:
+        """Those that were published."""
+        return set(self._payloads)
 
     def publish(
         self,

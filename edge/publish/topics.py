@@ -49,6 +49,10 @@ class Topics:
     def enabled_state(self, camera: str) -> str:
         return f"{self.root}/{camera}/enabled/state"
 
+    def camera_of(self, topic: str) -> str:
+        """The camera that a topic below our root is of."""
+        return topic.removeprefix(f"{self.root}/").partition("/")[0]
+
     def retained_filters(self) -> list[str]:
         """Filters of what is retained below a camera."""
         below = ("status", "enabled/state", "count/+", "zone/+/+", "line/+/+")

@@ -45,6 +45,7 @@ class ScriptedSource:
     """Does what its script says, one step a grab: an exception to raise, a function, or a frame."""
 
     decoder = "script"
+    fallen_back = ""
     description = StreamInfo("script", (4, 3), 10.0)
 
     def __init__(

@@ -167,7 +167,7 @@ class TestSwitchedOnAgain:
         assert bench.camera.join(DEADLINE_S)
         assert [frame.id for frame in bench.slots.drain()] == [2]
         said = [record.getMessage() for record in caplog.records]
-        delivers = "camera cam: delivers 4x3, script 4x3 at 10 fps"
+        delivers = "camera cam: delivers 4x3, script 4x3 at 10 fps, decoder script"
         switched = ["camera cam: switched off", "camera cam: switched on"]
         assert said == [delivers, *switched, delivers]
 
@@ -270,17 +270,17 @@ class TestSwitchedOnAgain:
         captures(gate, bench, 1)
         in_flight = bench.slots.take(0)
         assert in_flight is not None
-        assert in_flight.id >= bench.camera.first_wanted_id
+        assert in_flight.id >= bench.camera.wanted_from[0]
         bench.camera.disable()
-        assert in_flight.id < bench.camera.first_wanted_id
+        assert in_flight.id < bench.camera.wanted_from[0]
         gate.release()
         assert bench.camera.join(DEADLINE_S)
         bench.camera.enable()
-        assert in_flight.id < bench.camera.first_wanted_id
+        assert in_flight.id < bench.camera.wanted_from[0]
         captures(gate, bench, 2)
         frame = bench.slots.take(0)
         assert frame is not None
-        assert frame.id >= bench.camera.first_wanted_id
+        assert frame.id >= bench.camera.wanted_from[0]
         assert bench.dropped("disabled") == 0
         bench.camera.stop()
         gate.release()
@@ -301,6 +301,7 @@ class OneAtATime:
     """A source that delivers at once, and knows whether another of its kind is open."""
 
     decoder = "script"
+    fallen_back = ""
     description = StreamInfo("script")
     opened = open_now = most_open = 0
 

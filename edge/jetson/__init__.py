@@ -1,4 +1,4 @@
-"""Is this machine a Jetson?"""
+"""NVIDIA Jetson: is this one, what does it say of itself, and how to spare it."""
 
 from pathlib import Path
 
