@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge.capture.address import FileAddress
 from edge.capture.camera import Camera
@@ -36,8 +36,15 @@ class CameraGroup:
     its books: it may come back, and then its frame ids go on.
     """
 
-    def __init__(self, settings: Sequence[CameraSettings], metrics: Metrics, clock: Clock) -> None:
-        self._metrics, self._clock = metrics, clock
+    def __init__(
+        self,
+        settings: Sequence[CameraSettings],
+        metrics: Metrics,
+        clock: Clock,
+        throttled: Callable[[], str] = lambda: "",
+    ) -> None:
+        """``throttled``: see `Camera`."""
+        self._metrics, self._clock, self._throttled = metrics, clock, throttled
         self._known: dict[str, Camera] = {}
         self._leaving: list[Camera] = []  # whose last frame may still be on its way
         self.slots = FrameSlots()
@@ -53,7 +60,9 @@ class CameraGroup:
             camera = self._known.get(each.id)
             if camera is None:
                 slot = self.slots.add(each.id)
-                camera = self._known[each.id] = Camera(each, slot, self._metrics, self._clock)
+                camera = self._known[each.id] = Camera(
+                    each, slot, self._metrics, self._clock, throttled=self._throttled
+                )
             elif camera.settings != each:
                 camera.change(each)
             current.append(camera)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.camera_group import CameraGroup
@@ -18,7 +19,11 @@ from edge.config import Config, Loaded
 from edge.health import DaemonHealth
 from edge.http.server import HttpServer
 from edge.inference.loop import InferenceLoop, Inferred
+from edge.inference.pace import Pace
 from edge.inference_run import InferenceRun
+from edge.jetson.collector import JetsonCollector
+from edge.jetson.governor import Governor
+from edge.jetson.strain import BoardWatch
 from edge.logs import configure
 from edge.memory_room import check_room
 from edge.metrics import Metrics
@@ -57,7 +62,8 @@ log = logging.getLogger(__name__)
 class Daemon:
     """One run of the daemon, by the main thread, until ``stop`` is asked (by anybody).
 
-    ``reload`` and ``reread`` are for one whose configuration can be read anew.
+    ``reload`` and ``reread`` are for one whose configuration can be read anew. ``board`` is where
+    the machine's ``/sys`` and ``/proc`` are.
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class Daemon:
         notifier: Notifier | None = None,
         reload: ReloadRequest | None = None,
         reread: Callable[[], Loaded] | None = None,
+        board: Path = Path("/"),
     ) -> None:
         self._config, self._config_file = config, config_file
         self._clock = clock or Clock()
@@ -81,7 +88,10 @@ class Daemon:
         self._failure: BaseException | None = None
 
         self._metrics = Metrics()
-        self._cameras = CameraGroup(config.cameras, self._metrics, self._clock)
+        self._pace = Pace(self._clock)
+        self._governor = Governor(self._pace, BoardWatch(board).look)
+        self._metrics.registry.register(JetsonCollector(board, lambda: self._pace.cap_per_s))
+        self._cameras = CameraGroup(config.cameras, self._metrics, self._clock, self._throttled)
         self._slots = self._cameras.slots
         self._results: queue.Queue[Inferred | Scope] = queue.Queue(maxsize=1)
         self._loop = InferenceLoop(
@@ -90,13 +100,18 @@ class Daemon:
             self._cameras.max_age_s,
             self._metrics,
             self._clock,
+            self._pace,
         )
         self._outlets = Outlets.of(config, self._session, self._metrics, self._clock)
         self._publisher, self._delivery = self._outlets.publisher, self._outlets.delivery
         self._snapshots = self._outlets.snapshots
         self._switches = CameraSwitches(self._cameras, self._outlets, self._wake)
         self._health = DaemonHealth(
-            config.node, self._cameras, self._clock, lambda: self._publisher.connected
+            config.node,
+            self._cameras,
+            self._clock,
+            lambda: self._publisher.connected,
+            self._throttled,
         )
         self._http = HttpServer(config.http, self._health, self._outlets.board, self._metrics)
         self._inference = self._run_of(config)
@@ -161,6 +176,7 @@ class Daemon:
                 raise RuntimeError("the HTTP server's thread has ended")
             if self._events is not None:
                 self._cameras.supervise()
+                self._governor.turn(self._clock.uptime_s())
                 self._reload.turn()
                 if self._cameras.ended:
                     log.info("every camera's file has ended")
@@ -321,6 +337,9 @@ class Daemon:
                 for camera in self._cameras.current
             },
         }
+
+    def _throttled(self) -> str:
+        return self._governor.degraded
 
     def _describe(self, model: "LoadedModel") -> None:
         import torch

@@ -16,8 +16,15 @@ class DaemonHealth:
     """Built before the model loads. The main thread calls ``begin``, once, and sets ``model``."""
 
     def __init__(
-        self, node: str, cameras: CameraGroup, clock: Clock, mqtt_connected: Callable[[], bool]
+        self,
+        node: str,
+        cameras: CameraGroup,
+        clock: Clock,
+        mqtt_connected: Callable[[], bool],
+        throttled: Callable[[], str] = lambda: "",
     ) -> None:
+        """``throttled`` says why fewer frames are inferred than could be, or is empty."""
+        self._throttled = throttled
         self._node, self._cameras, self._clock = node, cameras, clock
         self._mqtt_connected = mqtt_connected
         self._started_s = clock.uptime_s()
@@ -69,8 +76,8 @@ class DaemonHealth:
         rate = self._rates().get(camera.id)
         return CameraView(
             id=camera.id,
-            state=camera.state(now_s),
-            reason=camera.reason or camera.fallen_back or None,
+            state=(state := camera.state(now_s)),
+            reason=(camera.degraded if state == "degraded" else camera.reason) or None,
             source=str(camera.settings.source),
             fps=0.0 if rate is None else rate.per_second(now_s),
             age_s=None if last_s is None else now_s - last_s,
@@ -102,7 +109,9 @@ class DaemonHealth:
         if off:
             cameras += f" ({off} switched off)"
         broker = "connected" if self._mqtt_connected() else "away"
-        return f"{cameras}, {self._inference_fps(now_s):.1f} frames/s, broker {broker}"
+        line = f"{cameras}, {self._inference_fps(now_s):.1f} frames/s, broker {broker}"
+        throttled = self._throttled()
+        return f"{line}; {throttled}" if throttled else line
 
     def _inference_fps(self, now_s: float) -> float:
         """Over all cameras."""

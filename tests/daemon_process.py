@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,21 @@ def write_config(folder: Path, mqtt_port: int, cameras: list[dict[str, Any]], **
 
 
 class DaemonProcess:
-    """One running command; every line of its stderr is kept."""
+    """One running command; every line of its stderr is kept.
 
-    def __init__(self, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
+    ``program`` is what Python runs, for a test that starts the daemon in a way of its own.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "edge"),
+    ) -> None:
         self.lines: list[str] = []
         self._new_lines: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "edge", *arguments],
+            [sys.executable, *program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -99,9 +107,13 @@ class DaemonProcess:
 
 
 @contextmanager
-def running(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[DaemonProcess]:
+def running(
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "edge"),
+) -> Iterator[DaemonProcess]:
     """Starts the command; kills it at the end where it still runs."""
-    daemon = DaemonProcess(*arguments, environ=environ)
+    daemon = DaemonProcess(*arguments, environ=environ, program=program)
     try:
         yield daemon
     finally:

@@ -3,9 +3,6 @@
 import os
 import platform
 import re
-import shutil
-import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -13,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from edge.jetson import sysfs
 from edge.version import __version__
 
 BUSY_LOAD = 0.25  # of each core, by others, from which figures suffer
@@ -52,10 +50,10 @@ def describe(device: torch.device, root: Path = Path("/")) -> Machine:
         threads=os.cpu_count() or usable,
         usable_threads=usable,
         torch_threads=torch.get_num_threads(),
-        board=_read(root / "proc/device-tree/model").rstrip("\0\n") or None,
+        board=sysfs.board_model(root),
         device=str(device),
         gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        l4t=l4t_release(_read(root / "etc/nv_tegra_release")),
+        l4t=sysfs.l4t_release(root),
         power_mode=power_mode(root),
         load=float((_read(root / "proc/loadavg").split() or ["0"])[0]),
         versions=_versions(device),
@@ -74,18 +72,11 @@ def physical_cores(cpuinfo: str) -> int | None:
     return len(set(zip(socket, core, strict=False))) or None
 
 
-def l4t_release(text: str) -> str | None:
-    """``36.4.3`` of ``# R36 (release), REVISION: 4.3, GCID: …``, JetPack's version of L4T."""
-    match = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", text)
-    return f"{match[1]}.{match[2]}" if match else None
-
-
-def power_mode(root: Path = Path("/"), run: Callable[[list[str]], str] | None = None) -> str | None:
+def power_mode(root: Path = Path("/")) -> str | None:
     """The Jetson's power mode, else the CPU's frequency governor, else None."""
-    if run is not None or shutil.which("nvpmodel"):
-        match = re.search(r"NV Power Mode:\s*(.+)", (run or _output)(["nvpmodel", "-q"]))
-        if match:
-            return f"nvpmodel {match[1].strip()}"
+    mode = sysfs.power_mode(root)
+    if mode is not None:
+        return f"nvpmodel {mode}"
     governor = _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip()
     return f"CPU governor {governor}" if governor else None
 
@@ -110,13 +101,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
     except OSError:
-        return ""
-
-
-def _output(command: list[str]) -> str:
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=10, check=False
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -51,7 +51,8 @@ class Camera:
     off; ``size`` is (height, width) of the last frame; ``reason`` says in one sentence, without
     credentials, why the camera does not deliver, and is empty while it does; ``ended`` tells that a
     file which is not looped is over; ``description``, ``decoder`` and ``fallen_back`` are the
-    source's, once it was opened.
+    source's, once it was opened. ``throttled()`` says in one sentence why fewer frames are inferred
+    than could be, of all cameras, or is empty.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Camera:
         clock: Clock | None = None,
         opener: Opener | None = None,
         backoff: Backoff | None = None,
+        throttled: Callable[[], str] = lambda: "",
     ) -> None:
         self.id = settings.id
         self.settings = settings
@@ -72,6 +74,7 @@ class Camera:
         self.description: StreamInfo | None = None
         self.decoder = self.fallen_back = ""
         self._slot = slot
+        self._throttled = throttled
         self._clock = clock or Clock()
         self._opener = opener or SourceOpener()
         self._backoff = backoff or Backoff()
@@ -217,7 +220,7 @@ class Camera:
         """Forget how it went so far; the caller holds the lock."""
         self.ended = False
         self.reason = "" if self.enabled else "switched off"
-        self._logged_reason = ""
+        self._logged_reason = self.fallen_back = ""
         self._announce = True
         self._backoff.reset()
 
@@ -252,7 +255,7 @@ class Camera:
 
     def state(self, now_uptime_s: float) -> State:
         """Disabled: switched off. Online: started, not ended, the last frame at most 5 s old;
-        degraded: that, but decoded in software where hardware was asked for or is there.
+        degraded: that, but with something wrong (`degraded`).
         """
         tenure, last_s = self._tenure, self.last_frame_uptime_s
         if not self.enabled:
@@ -263,7 +266,14 @@ class Camera:
         delivers = tenure.waits_for_slot or now_uptime_s - last_s <= ONLINE_S
         if not delivers:
             return "offline"
-        return "degraded" if self.fallen_back else "online"
+        return "degraded" if self.degraded else "online"
+
+    @property
+    def degraded(self) -> str:
+        """Why less comes of the camera than could: decoded in software where hardware was asked for
+        or is there, or throttled. One sentence; empty where nothing is wrong.
+        """
+        return self.fallen_back or self._throttled()
 
     @property
     def wanted_from(self) -> tuple[int, Unwanted]:

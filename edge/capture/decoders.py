@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from edge.capture import nvjpeg
 from edge.capture.address import RtspAddress, UsbAddress
-from edge.capture.gstreamer_elements import GstreamerSupport
 from edge.capture.hardware_first import HardwareFirst, HardwareTrial
+from edge.capture.libgstreamer import GstreamerSupport
 from edge.capture.pipelines import RTSP_CODECS, elements, mjpg_pipeline, rtsp_pipeline
 from edge.capture.source import Source, StreamInfo, Wait, open_source
 
@@ -57,7 +57,7 @@ class SourceOpener:
             lacking = self._support.lacks(elements(pipeline))
             if lacking:
                 return [], lacking if insists or self._is_expected() else ""
-            return [self._gstreamer(str(address), pipeline, timeouts, stream)], ""
+            return [self._gstreamer(str(address), pipeline, settings, stream)], ""
 
         software = RtspSource(address, transport, *timeouts)
         return HardwareFirst(software, hardware, self._trial, wait, self._monotonic)
@@ -65,19 +65,18 @@ class SourceOpener:
     def _usb(self, address: UsbAddress, settings: "CameraSettings", wait: Wait) -> HardwareFirst:
         from edge.capture.v4l2 import V4l2Source
 
-        timeouts = settings.open_timeout_s, settings.read_timeout_s
         insists = settings.decoder == "nvidia"
 
         def hardware(codec: str, stream: StreamInfo) -> tuple[list[Source], str]:
             if codec != "mjpeg":
                 return [], ""  # raw pictures: there is nothing to decode
             sources: list[Source] = []
-            newer = self._support.in_opencv() and self._support.has("nvv4l2decoder")
+            newer = self._support.has("nvv4l2decoder")
             decoder = "nvv4l2decoder" if newer else "nvjpegdec"
             pipeline = mjpg_pipeline(address.path, stream, decoder)
             lacking = self._support.lacks(elements(pipeline))
             if not lacking:
-                sources.append(self._gstreamer(str(address), pipeline, timeouts, stream))
+                sources.append(self._gstreamer(str(address), pipeline, settings, stream))
             decode = self._jpeg_decoder()
             if decode is not None:
                 sources.append(V4l2Source(address, settings.read_timeout_s, decode))
@@ -90,11 +89,11 @@ class SourceOpener:
 
     def _is_expected(self) -> bool:
         """Whether NVIDIA's decoder is there, so that a camera not decoded by it deserves a word."""
-        return self._support.in_opencv() and self._support.has("nvv4l2decoder")
+        return self._support.has("nvv4l2decoder")
 
     def _gstreamer(
-        self, name: str, pipeline: str, timeouts: tuple[float, float], stream: StreamInfo
+        self, name: str, pipeline: str, settings: "CameraSettings", stream: StreamInfo
     ) -> Source:
         from edge.capture.gstreamer import GstreamerSource
 
-        return GstreamerSource(name, pipeline, "nvidia", *timeouts, stream)
+        return GstreamerSource(name, pipeline, "nvidia", settings.read_timeout_s, stream)

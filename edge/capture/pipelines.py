@@ -13,12 +13,13 @@ from edge.capture.address import (
     GstreamerAddress,
     RtspAddress,
 )
+from edge.capture.gstreamer_pipeline import SINK
 from edge.capture.source import StreamInfo
 
 # What is behind the live edge by more than this is not waited for; it costs a whole stream nothing.
 LATENCY_MS = 100
 
-_APPSINK = "appsink drop=true max-buffers=1 sync=false"
+_APPSINK = f"appsink name={SINK} drop=true max-buffers=1 sync=false"
 _BGR = f"videoconvert ! video/x-raw,format=BGR ! {_APPSINK}"
 # NVIDIA's elements keep pictures in memory that only they can read: nvvidconv copies them out, and
 # knows no BGR.
@@ -77,11 +78,13 @@ def csi_pipeline(address: CsiAddress) -> str:
 
 
 def own_pipeline(address: GstreamerAddress) -> str:
-    """The user's pipeline; one without an appsink gets ours, and the conversion to BGR."""
-    words = PIPELINE_WORD.findall(address.pipeline)
-    if "appsink" in words:
-        return address.pipeline
-    return f"{address.pipeline.rstrip(' !')} ! {_BGR}"
+    """The user's pipeline with our appsink at its end, in place of one that it ends in already."""
+    words = list(PIPELINE_WORD.finditer(address.pipeline))
+    links = [index for index, word in enumerate(words) if word[0] == "!"]
+    ours_from = len(address.pipeline)
+    if links and [word[0] for word in words[links[-1] + 1 :]][:1] in ([], ["appsink"]):
+        ours_from = words[links[-1]].start()
+    return f"{address.pipeline[:ours_from].rstrip()} ! {_BGR}"
 
 
 def elements(pipeline: str) -> list[str]:

@@ -123,11 +123,9 @@ def open_source(settings: "CameraSettings", next_frame_id: int, wait: Wait = tim
             from edge.capture.gstreamer import GstreamerSource
             from edge.capture.pipelines import csi_pipeline, elements, own_pipeline
 
-            timeouts = settings.open_timeout_s, settings.read_timeout_s
+            name, timeout_s = str(address), settings.read_timeout_s
             if isinstance(address, GstreamerAddress):
-                pipeline = own_pipeline(address)
-                return GstreamerSource(str(address), pipeline, "gstreamer", *timeouts)
+                return GstreamerSource(name, own_pipeline(address), "gstreamer", timeout_s)
             pipeline = csi_pipeline(address)
-            return GstreamerSource(
-                str(address), pipeline, "nvargus", *timeouts, needs=elements(pipeline)
-            )
+            needs = elements(pipeline)
+            return GstreamerSource(name, pipeline, "nvargus", timeout_s, needs=needs)

@@ -1,0 +1,121 @@
+"""One running GStreamer pipeline, and the pictures that its appsink holds."""
+
+import ctypes
+import re
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from edge.capture.libgstreamer import GError, Library
+from edge.frame import Image
+
+SINK = "rfdetr_edge_pictures"  # the appsink's name
+
+_NULL, _PLAYING, _FAILURE = 1, 4, 0
+_ERROR_MESSAGE = 1 << 1
+_NO_SUCH_ELEMENT = 1  # the one error of the parser that repeats no property's value
+_LOOK_S = 0.1  # how often to look for an error while waiting: an appsink does not hear of them
+
+
+class PipelineError(Exception):
+    """The pipeline cannot be built, or has failed or ended; half a sentence, without passwords."""
+
+
+class GstreamerPipeline:
+    """Runs ``text``, which ends in an appsink named `SINK` that takes BGR. Used by one thread.
+
+    Raises `PipelineError` where it cannot be built or started.
+    """
+
+    def __init__(
+        self, gst: Library, text: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._gst, self._monotonic = gst, monotonic
+        self._sample: int | None = None
+        failure = ctypes.POINTER(GError)()
+        self._pipeline = gst.gst_parse_launch(text.encode(), ctypes.byref(failure))
+        if failure:
+            why = self._parser_s_words(failure)
+            if self._pipeline:
+                gst.gst_object_unref(self._pipeline)
+            raise PipelineError(why)
+        self._sink = gst.gst_bin_get_by_name(self._pipeline, SINK.encode())
+        self._bus = gst.gst_element_get_bus(self._pipeline)
+        if gst.gst_element_set_state(self._pipeline, _PLAYING) == _FAILURE:
+            why = self._failure() or "cannot be started"
+            self.close()
+            raise PipelineError(why)
+
+    def pull(self, timeout_s: float) -> bool:
+        """Take the newest picture, waiting for it; False after ``timeout_s``.
+
+        Raises `PipelineError` as soon as the pipeline has failed or ended.
+        """
+        self._drop_sample()
+        deadline = self._monotonic() + timeout_s
+        while not self._sample:
+            failure = self._failure()  # also clears the bus of everything else
+            if failure:
+                raise PipelineError(failure)
+            wait_s = min(_LOOK_S, deadline - self._monotonic())
+            if wait_s <= 0:
+                return False
+            self._sample = self._gst.gst_app_sink_try_pull_sample(self._sink, round(wait_s * 1e9))
+            if not self._sample and self._gst.gst_app_sink_is_eos(self._sink):
+                raise PipelineError(self._failure() or "the stream has ended")
+        return True
+
+    def picture(self) -> Image:
+        """The pulled picture as uint8 BGR ``[H, W, 3]``, contiguous and the caller's own."""
+        gst, sample = self._gst, self._sample
+        width, height = ctypes.c_int(), ctypes.c_int()
+        caps = gst.gst_caps_get_structure(gst.gst_sample_get_caps(sample), 0)
+        gst.gst_structure_get_int(caps, b"width", ctypes.byref(width))
+        gst.gst_structure_get_int(caps, b"height", ctypes.byref(height))
+        row = (width.value * 3 + 3) // 4 * 4  # GStreamer pads rows to four bytes
+        rows = np.empty((height.value, row), np.uint8)
+        buffer = gst.gst_sample_get_buffer(sample)
+        if gst.gst_buffer_extract(buffer, 0, rows.ctypes.data, rows.nbytes) != rows.nbytes:
+            raise PipelineError("a picture is smaller than its size")
+        pixels = rows[:, : width.value * 3].reshape(height.value, width.value, 3)
+        return np.ascontiguousarray(pixels)
+
+    def close(self) -> None:
+        """Stop everything and let it go; once."""
+        self._drop_sample()
+        self._gst.gst_element_set_state(self._pipeline, _NULL)
+        for held in (self._sink, self._bus, self._pipeline):
+            self._gst.gst_object_unref(held)
+
+    def _drop_sample(self) -> None:
+        if self._sample:
+            self._gst.gst_mini_object_unref(self._sample)
+            self._sample = None
+
+    def _failure(self) -> str:
+        """The first error that elements have reported since the last call, "" if none."""
+        message = self._gst.gst_bus_pop_filtered(self._bus, _ERROR_MESSAGE)
+        if not message:
+            return ""
+        error, details = ctypes.POINTER(GError)(), ctypes.c_void_p()
+        self._gst.gst_message_parse_error(message, ctypes.byref(error), ctypes.byref(details))
+        words = (error.contents.message or b"").decode(errors="replace")
+        whose = _element(ctypes.string_at(details.value or b"").decode(errors="replace"))
+        self._gst.g_error_free(error)
+        self._gst.g_free(details)
+        self._gst.gst_mini_object_unref(message)
+        return re.sub(r"://[^/\s]*@", "://***@", f"{whose}: {words}")
+
+    def _parser_s_words(self, failure: "ctypes._Pointer[GError]") -> str:
+        error = failure.contents
+        repeatable = error.code == _NO_SUCH_ELEMENT
+        words = (error.message or b"").decode(errors="replace") if repeatable else ""
+        self._gst.g_error_free(failure)
+        return words or "is not a valid GStreamer pipeline (gst-launch-1.0 says why)"
+
+
+def _element(details: str) -> str:
+    """The name of the element that reported, as its path in the details ends."""
+    names = re.findall(r"/\w[\w+-]*:([\w+-]+)", details)
+    return names[-1] if names else "GStreamer"
