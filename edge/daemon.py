@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import platform
 import queue
 import secrets
 import sys
@@ -40,8 +39,8 @@ from edge.version import __version__
 
 if TYPE_CHECKING:
     from edge.model_loading import LoadedModel
-    from edge.reporter import Scope
     from edge.rfdetr.checkpoint import Checkpoint
+    from edge.scope import Scope
 
 TICK_S = 0.5
 # Stopping takes 10 s at most: each step has its share, and the flush what is left of them.
@@ -178,6 +177,7 @@ class Daemon:
                 self._cameras.supervise()
                 self._governor.turn(self._clock.uptime_s())
                 self._reload.turn()
+                self._health.refused_reload = bool(self._reload.refused)
                 if self._cameras.ended:
                     log.info("every camera's file has ended")
                     return
@@ -192,6 +192,7 @@ class Daemon:
     def _begin(self, model: "LoadedModel") -> None:
         """The model is warm: open the cameras and tell the world."""
         # These bring torch: importing them at the top would keep the page waiting for it.
+        from edge.model_loading import describe
         from edge.reporter import Reporter
 
         reporter = Reporter(
@@ -201,7 +202,8 @@ class Daemon:
             lambda: self._loop.turns,
             self._stopping,
         )
-        self._describe(model)
+        describe(model, self._metrics)
+        self._health.model = model.checkpoint.variant.name
         self._health.begin(
             {
                 "inference": lambda: self._loop.turned_uptime_s,
@@ -285,6 +287,8 @@ class Daemon:
 
     def take_over(self, config: Config, successor: InferenceRun | None) -> None:
         """Go on with ``config``, between two frames: what is on its way is still the old one's."""
+        from edge.model_loading import describe
+
         model = (successor or self._inference).model
         assert model is not None
         if config.log != self._config.log:
@@ -299,7 +303,8 @@ class Daemon:
         if successor is not None:
             self._inference = successor
             successor.begin()
-            self._describe(model)
+            describe(model, self._metrics)
+            self._health.model = model.checkpoint.variant.name
         self._draw(config)
         self._cameras.start()
 
@@ -315,46 +320,14 @@ class Daemon:
         return InferenceRun(load, self._loop.run, self._wake.set)
 
     def _scope_of(self, config: Config, checkpoint: "Checkpoint") -> "Scope":
-        from edge.camera_report import Desk
-        from edge.reporter import Scope
+        from edge.scope import Scope
 
-        before = None if self._scope is None else self._scope.desk
-        desk = Desk.of(self._outlets, config, self._session, checkpoint, before)
-        self._scope = Scope(desk, self._cameras.current, self._birth(checkpoint))
+        cameras, before = self._cameras.current, self._scope
+        self._scope = Scope.of(self._outlets, config, self._session, checkpoint, cameras, before)
         return self._scope
-
-    def _birth(self, checkpoint: "Checkpoint") -> dict[str, object]:
-        """The birth message, without its clock."""
-        return {
-            "version": __version__,
-            "session": self._session,
-            "node": self._config.node,
-            "model": checkpoint.variant.name,
-            "checkpoint_sha256": checkpoint.sha256,
-            "labels": [name for name in checkpoint.names if name is not None],
-            "cameras": {
-                camera.id: {"source": str(camera.settings.source)}
-                for camera in self._cameras.current
-            },
-        }
 
     def _throttled(self) -> str:
         return self._governor.degraded
-
-    def _describe(self, model: "LoadedModel") -> None:
-        import torch
-
-        self._health.model = model.checkpoint.variant.name
-        self._metrics.model_info.clear()
-        self._metrics.model_info.labels(
-            model=model.checkpoint.variant.name,
-            sha256=model.checkpoint.sha256,
-            device=str(model.engine.device),
-            precision=str(model.engine.precision).removeprefix("torch."),
-        ).set(1)
-        self._metrics.build_info.labels(
-            version=__version__, torch=torch.__version__, python=platform.python_version()
-        ).set(1)
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         """A thread whose failure ends the daemon."""

@@ -13,7 +13,10 @@ STALLED_AFTER_S = 20.0  # no turn of a loop takes so long, unless it hangs
 
 
 class DaemonHealth:
-    """Built before the model loads. The main thread calls ``begin``, once, and sets ``model``."""
+    """Built before the model loads. The main thread calls ``begin``, once, and sets the rest.
+
+    ``model`` is its name; ``refused_reload``: the configuration file is not what is in force.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class DaemonHealth:
         self._mqtt_connected = mqtt_connected
         self._started_s = clock.uptime_s()
         self.model: str | None = None
+        self.refused_reload = False
         self._last_turns: Mapping[str, Callable[[], float]] = {}
         self._rates: Callable[[], Mapping[str, RateMeter]] = dict
 
@@ -110,6 +114,8 @@ class DaemonHealth:
             cameras += f" ({off} switched off)"
         broker = "connected" if self._mqtt_connected() else "away"
         line = f"{cameras}, {self._inference_fps(now_s):.1f} frames/s, broker {broker}"
+        if self.refused_reload:
+            line += "; the last reload was refused, see the log"
         throttled = self._throttled()
         return f"{line}; {throttled}" if throttled else line
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import platform
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,8 +13,10 @@ from edge.inference.device import choose_device, choose_precision, speed_up
 from edge.inference.engine import Engine
 from edge.inference.host_memory import keep_freed_memory
 from edge.inference.thresholds import named_thresholds, unknown_label
+from edge.metrics import Metrics
 from edge.model_source import DEMO_ID, open_checkpoint
 from edge.rfdetr.checkpoint import Checkpoint, build_model
+from edge.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,20 @@ def label_problems(config: Config, config_file: str, names: Sequence[str | None]
         for label in camera.classes or ()
         if label not in names
     ]
+
+
+def describe(model: LoadedModel, metrics: Metrics) -> None:
+    """Say in the metrics which model runs, and on what."""
+    metrics.model_info.clear()
+    metrics.model_info.labels(
+        model=model.checkpoint.variant.name,
+        sha256=model.checkpoint.sha256,
+        device=str(model.engine.device),
+        precision=str(model.engine.precision).removeprefix("torch."),
+    ).set(1)
+    metrics.build_info.labels(
+        version=__version__, torch=torch.__version__, python=platform.python_version()
+    ).set(1)
 
 
 def load_model(config: Config, config_file: str) -> LoadedModel:

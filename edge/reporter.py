@@ -4,35 +4,21 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 
-from edge.camera_report import CameraReport, Desk, Past
-from edge.capture.camera import Camera
+from edge.camera_report import CameraReport, Past
 from edge.capture.slot import FrameSlots
 from edge.events.lines import LineTotals
 from edge.inference.loop import Inferred
 from edge.publish.spool_event import SpoolEvent
 from edge.rates import RateMeter
+from edge.scope import Scope
 
 log = logging.getLogger(__name__)
 
 TURN_S = 0.2  # the longest an empty turn takes
 HEARTBEAT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What is to be reported, and as what, from one result on.
-
-    ``info`` is the birth message without its clock, which the reporter adds, since it may change
-    while we run.
-    """
-
-    desk: Desk
-    cameras: Sequence[Camera]
-    info: Mapping[str, object]
 
 
 class Reporter:

@@ -29,7 +29,8 @@ from edge.metrics import Metrics
 from edge.outlets import Outlets
 from edge.publish.spool_event import OpenObject
 from edge.publish.topics import Topics
-from edge.reporter import Reporter, Scope
+from edge.reporter import Reporter
+from edge.scope import Scope
 from edge.snapshots import Snapshots
 
 NAMES = ("circle", "square", None)

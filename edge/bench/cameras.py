@@ -22,7 +22,8 @@ from edge.frame import Frame, Image
 from edge.inference.loop import InferenceLoop, Inferred, TakesFrames
 from edge.metrics import Metrics
 from edge.outlets import Outlets
-from edge.reporter import Reporter, Scope
+from edge.reporter import Reporter
+from edge.scope import Scope
 
 JOIN_S = 10.0
 WARM_UP = 3
