@@ -12,9 +12,10 @@ EDGE = Path(__file__).parents[1] / "edge"
 # What each room may know of the others; `daemon`, `cli` and their like at the top may know all.
 ALLOWED = {
     "rfdetr": {"rfdetr"},
-    "capture": {"capture", "clock", "config", "frame", "metrics", "spelling"},
+    "capture": {"capture", "clock", "config", "cuda_calls", "frame", "metrics", "spelling"},
     "inference": {
-        *("inference", "rfdetr", "clock", "detections", "frame", "jetson", "metrics", "spelling"),
+        *("inference", "rfdetr", "clock", "cuda_calls", "detections", "frame", "jetson"),
+        *("metrics", "spelling"),
     },
     "events": {
         *(
@@ -28,6 +29,11 @@ ALLOWED = {
             "line_total",
         ),
         "mask_runs",
+    },
+    "jetson": {"jetson"},
+    "doctor": {
+        *("doctor", "capture", "clock", "config", "folders", "inference", "jetson", "logs"),
+        *("model_source", "publish", "version", "weights"),
     },
     "publish": {"publish", "clock", "config", "durable_file", "line_total", "metrics"},
     "http": {"http", "clock", "config", "metrics", "picture", "version"},
@@ -63,6 +69,8 @@ def test_imports_are_seen():
     [
         ("edge", {"torch", "numpy", "cv2", "pydantic"}),
         ("edge.cli", {"torch", "numpy", "cv2", "pydantic", "uvicorn", "paho"}),
+        # It explains what is missing, so it needs nothing.
+        ("edge.doctor.command", {"torch", "numpy", "cv2", "av", "pydantic", "paho", "yaml"}),
         ("edge.config", {"torch", "cv2", "av"}),
         ("edge.daemon", {"torch", "supervision", "matplotlib", "scipy", "starlette", "uvicorn"}),
         ("edge.reporter", {"supervision", "matplotlib", "scipy"}),

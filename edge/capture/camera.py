@@ -5,18 +5,14 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal
 
 from edge.capture.accounts import FrameAccounts
-from edge.capture.address import FileAddress
 from edge.capture.decoders import SourceOpener
-from edge.capture.ignore import IgnoreMask
-from edge.capture.own_time import OwnTime
+from edge.capture.intake import Intake
 from edge.capture.slot import FrameSlot
 from edge.capture.source import (
-    DamagedFrame,
     EndOfSource,
     ReopenSource,
     Source,
@@ -25,8 +21,8 @@ from edge.capture.source import (
     Wait,
 )
 from edge.capture.tenure import Tenure, TenureOver, stuck_after_s
-from edge.capture.timing import Backoff, RateCap
-from edge.clock import Clock, Timestamp
+from edge.capture.timing import Backoff
+from edge.clock import Clock
 from edge.config import CameraSettings
 from edge.frame import Frame
 from edge.metrics import Metrics
@@ -79,10 +75,10 @@ class Camera:
         self._opener = opener or SourceOpener()
         self._backoff = backoff or Backoff()
         self._accounts = FrameAccounts(settings.id, metrics)
-        self._own_time = OwnTime()
+        self._intake = Intake(settings, slot, self._accounts, self._delivered)
         self._logged_reason = ""
         self._announce = True  # log the next frame: it is the first, or ends a logged failure
-        self._follow_settings()
+        self._stuck_s = stuck_after_s(settings)
         self._lock = threading.Lock()
         self.started = False
         self._tenure: Tenure | None = None  # the one in charge
@@ -154,7 +150,8 @@ class Camera:
         before, self.settings = self.settings, settings
         reopens = any(getattr(before, key) != getattr(settings, key) for key in _OF_THE_SOURCE)
         with self._lock:
-            self._follow_settings()
+            self._intake.follow(settings)
+            self._stuck_s = stuck_after_s(settings)
             if reopens:
                 self._want_no_more("removed")
                 self._begin_anew()
@@ -199,14 +196,6 @@ class Camera:
             tenure.abandoned |= tenure.hangs(now_uptime_s, self._stuck_s)
         self._fill_charge()
 
-    def _follow_settings(self) -> None:
-        settings = self.settings
-        self._ignore = IgnoreMask(settings.ignore)
-        self._rate_cap = RateCap(settings.max_fps) if settings.max_fps else None
-        source = settings.source
-        self._every_frame = isinstance(source, FileAddress) and not source.pace
-        self._stuck_s = stuck_after_s(settings)
-
     def _want_no_more(self, why: Unwanted) -> None:
         """Drop and count what is in hand and in the slot, and close the source; under the lock."""
         # First: who sees that the camera is off is not to tell of an older frame after that.
@@ -238,7 +227,7 @@ class Camera:
         """
         wanted = self.started and self.enabled and self._tenure is None
         if wanted and all(old.abandoned or not old.thread.is_alive() for old in self._leaving):
-            self._tenure = Tenure(self.id, self.run, self._clock)
+            self._tenure = Tenure(self.id, self.run, self._clock, self._lock)
             self._tenure.thread.start()
 
     # -- for any thread -------------------------------------------------------------------------
@@ -305,7 +294,7 @@ class Camera:
                     reason = f"capture failed unexpectedly ({type(error).__name__})"
                     details = re.sub(r"://[^/\s]*@", "://***@", traceback.format_exc())
                     self._retry_later(tenure, reason, details)
-            with self._in_charge(tenure):
+            with tenure.in_charge():
                 self._accounts.silent()
         except TenureOver:
             if tenure.abandoned:
@@ -313,15 +302,15 @@ class Camera:
 
     def run_once(self, tenure: Tenure) -> None:
         """Open the camera and hand its frames on until told to stop; raises as its source does."""
-        with self._in_charge(tenure):
+        with tenure.in_charge():
             self._accounts.opening()
-            self._own_time.opening()
+            self._intake.opening()
             next_id = self._accounts.next_id
         source = self._opener(self.settings, next_id, tenure.pause)
         try:
             tenure.enter_call()
             source.open()
-            with self._in_charge(tenure):
+            with tenure.in_charge():
                 self._opened(source)
             while not tenure.stop.is_set():
                 tenure.enter_call()
@@ -329,7 +318,7 @@ class Camera:
                 taken_at = self._clock.now()
                 if tenure.stop.is_set():
                     break
-                self._take(tenure, source, taken_at, own_s)
+                self._intake.take(tenure, source, taken_at, own_s)
         finally:
             tenure.enter_call()
             source.close()
@@ -345,41 +334,6 @@ class Camera:
         elif before and not self.fallen_back:
             LOG.info("camera %s: decoded by %s again", self.id, self.decoder)
 
-    def _take(
-        self, tenure: Tenure, source: Source, taken_at: Timestamp, own_s: float | None
-    ) -> None:
-        """Bring the frame that ``source`` has just grabbed to the slot, or count why not."""
-        with self._in_charge(tenure):
-            frame_id = self._accounts.captured(taken_at)
-            captured_at = self._own_time.captured_at(taken_at, own_s)
-            if self._rate_cap is not None and not self._rate_cap.allows(captured_at.uptime_s):
-                self._accounts.dropped("rate")
-                return
-        try:
-            image = source.retrieve()
-        except DamagedFrame:
-            with self._in_charge(tenure):
-                self._accounts.dropped("error")
-            return
-        self._ignore.blacken(image)
-        frame = Frame(self.id, frame_id, captured_at, image)
-        tenure.busy_since_s = None
-        slot_is_free = not self._every_frame or self._wait_for_slot(tenure)
-        with self._in_charge(tenure):
-            if not slot_is_free:
-                self._accounts.dropped("shutdown")
-                return
-            overwritten = self._slot.put(frame)
-            self._accounts.handed_on(overwrote=overwritten is not None)
-            self._delivered(frame)
-
-    def _wait_for_slot(self, tenure: Tenure) -> bool:
-        """Nobody but us puts frames there: once empty, the slot stays so."""
-        tenure.waits_for_slot = True
-        empty = self._slot.wait_empty(tenure.stop)
-        tenure.waits_for_slot = False
-        return empty
-
     def _delivered(self, frame: Frame) -> None:
         self.size = height, width = frame.size
         self.reason = ""
@@ -390,7 +344,7 @@ class Camera:
 
     def _retry_later(self, tenure: Tenure, reason: str, details: str = "") -> None:
         """Note the failure and wait; a reason is logged when it is new, not with each attempt."""
-        with self._in_charge(tenure):
+        with tenure.in_charge():
             if tenure.stop.is_set():  # a read that failed because we were going to stop anyway
                 self._accounts.dropped("shutdown")
                 return
@@ -410,16 +364,8 @@ class Camera:
         tenure.busy_since_s = None
 
     def _end(self, tenure: Tenure) -> None:
-        with self._in_charge(tenure):
+        with tenure.in_charge():
             self._accounts.silent()
             self.reason = "the file has ended"
             self.ended = True
         LOG.info("camera %s: %s", self.id, self.reason)
-
-    @contextmanager
-    def _in_charge(self, tenure: Tenure) -> Iterator[None]:
-        """What others see is changed in here only. Raises `TenureOver` where it is."""
-        with self._lock:
-            if tenure.over:
-                raise TenureOver
-            yield

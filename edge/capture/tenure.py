@@ -1,7 +1,8 @@
 """A capture thread's time in charge of its camera, and how it is seen from outside."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from edge.capture.source import KEYFRAME_WAIT_S
 from edge.clock import Clock
@@ -34,8 +35,11 @@ class Tenure:
     ``waits_for_slot``: it has a frame in hand, and time.
     """
 
-    def __init__(self, camera: str, run: Callable[["Tenure"], None], clock: Clock) -> None:
-        self._clock = clock
+    def __init__(
+        self, camera: str, run: Callable[["Tenure"], None], clock: Clock, lock: threading.Lock
+    ) -> None:
+        """``lock`` is the camera's, which also guards ``over``."""
+        self._clock, self._lock = clock, lock
         self.stop = threading.Event()
         self.over = False
         self.abandoned = False
@@ -44,6 +48,14 @@ class Tenure:
         self.thread = threading.Thread(
             target=run, args=(self,), name=f"capture-{camera}", daemon=True
         )
+
+    @contextmanager
+    def in_charge(self) -> Iterator[None]:
+        """What others see of the camera changes in here only. Raises `TenureOver` where it is."""
+        with self._lock:
+            if self.over:
+                raise TenureOver
+            yield
 
     def enter_call(self) -> None:
         """Note that a call into the source begins."""

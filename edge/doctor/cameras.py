@@ -26,6 +26,9 @@ FIXES = (
     ("no usable picture", "set a shorter key frame interval in the camera, and try transport: tcp"),
     ("no such device", "plug it in; ls -l /dev/v4l/by-id names what is there"),
     ("permission denied", "sudo usermod -aG video USER, then log out and in again"),
+    ("GStreamer has no", "see the line gstreamer, above"),
+    ("GStreamer is not installed", "see the line gstreamer, above"),
+    ("is not a valid GStreamer", "try it with gst-launch-1.0, ending in fakesink"),
     ("is busy", "fuser -v names the program that has it; or name another /dev/video in source:"),
 )
 _OTHER_FIX = "docs/troubleshooting.md, Cameras"
@@ -59,16 +62,17 @@ def camera(machine: Machine, site: Site, number: int, daemon_runs: bool) -> Iter
         yield fail(subject, f"{reason}", fix)
     else:
         width, height = facts["size"]
+        stream, size = facts["stream"], f"{width}x{height}"
         yield ok(
             subject,
-            f"{width}x{height}, {facts['stream']}, decoder {facts['decoder']},"
+            f"{stream if size in stream else f'{stream} {size}'}, decoder {facts['decoder']},"
             f" first frame after {facts['seconds']:.1f} s",
         )
         if facts["fallen_back"]:
             yield warn(
                 subject,
                 f"does not use the hardware decoder: {facts['fallen_back']}",
-                "see the lines opencv and gstreamer above; or set decoder: software",
+                "see the line gstreamer, above; elsewhere than on a Jetson, decoder: software",
             )
 
 

@@ -1,13 +1,25 @@
 """All checks in their order, printed as they come; the exit code."""
 
 import argparse
+import io
 import json
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
-from edge.doctor import access, board, cameras, clock, condition, disk, network, opencv, pytorch
+from edge.doctor import (
+    access,
+    board,
+    cameras,
+    clock,
+    condition,
+    disk,
+    gstreamer,
+    network,
+    opencv,
+    pytorch,
+)
 from edge.doctor import service as systemd
 from edge.doctor.configuration import Site, model, needs_weights, read_site
 from edge.doctor.finding import Finding, warn
@@ -24,6 +36,8 @@ _HUNG = f"could not be checked: no answer within {_LONGEST_S:g} s"
 
 def doctor(arguments: argparse.Namespace, machine: Machine | None = None) -> int:
     """Print the findings; 1 where one of them is a failure, else 0."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone
     findings = []
     hung = False
     for finding in examine(machine or Machine(), arguments.config):
@@ -139,8 +153,8 @@ def software_checks(machine: Machine, site: Site | None) -> Iterator[Check]:
     if site is not None:
         yield "model", lambda: model(machine, site, "version" in torch)
     facts, wheels = opencv.opencv_facts(machine), opencv.installed_wheels()
-    yield "opencv", lambda: opencv.opencv(machine, facts, wheels, config)
-    yield "gstreamer", lambda: opencv.gstreamer_elements(machine)
+    yield "opencv", lambda: opencv.opencv(machine, facts, wheels)
+    yield "gstreamer", lambda: gstreamer.gstreamer(machine, config)
 
 
 def site_checks(machine: Machine, site: Site | None) -> Iterator[Check]:

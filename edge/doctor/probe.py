@@ -84,9 +84,10 @@ def opencv_facts() -> dict[str, Any]:
 
 
 def gstreamer_facts(*elements: str) -> dict[str, Any]:
-    from edge.capture.gstreamer_elements import has_element
+    from edge.capture.libgstreamer import has_element, library
 
-    return {element: has_element(element) for element in elements}
+    installed = library() is not None
+    return {"installed": installed, **{element: has_element(element) for element in elements}}
 
 
 def model_facts(config_file: str) -> dict[str, Any]:

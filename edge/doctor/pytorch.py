@@ -29,6 +29,11 @@ _LIBRARIES = {
 _RUNTIME_LIBRARIES = ("libcuda.so", "libnv", "libcublas", "libcudart", "libcufft", "libcurand")
 
 
+def _jetson_fix(machine: Machine) -> str:
+    """A container's packages are its image's."""
+    return "build the image anew (docs/container.md)" if machine.container else JETSON_REPLACE
+
+
 def torch_facts(machine: Machine, wanted: str) -> Mapping[str, Any]:
     """What the probe says; ``failed`` holds half a sentence where it could not answer."""
     try:
@@ -64,7 +69,7 @@ def torch_build(machine: Machine, facts: Mapping[str, Any], wanted: str) -> Iter
 def _unusable(machine: Machine, facts: Mapping[str, Any]) -> Finding:
     if facts.get("missing") == "torch":
         return fail("torch", "is not installed", JETSON_INSTALL if machine.jetson else _OTHER_FIX)
-    fix = JETSON_REPLACE if machine.jetson else _OTHER_FIX
+    fix = _jetson_fix(machine) if machine.jetson else _OTHER_FIX
     error = facts["failed"]
     library = re.match(r"(lib[\w+-]+)[\w.]*: cannot open shared object file", error)
     if library is None:
@@ -87,11 +92,13 @@ def _cpu_build(machine: Machine, version: str, wanted: str) -> Finding:
         return warn(
             "torch",
             f"{version} is a CPU build, and the configuration asks for the CPU: very slow",
-            f"{JETSON_REPLACE}, and take model.device out",
+            f"{_jetson_fix(machine)}, and take model.device out",
         )
     if machine.jetson:
         return fail(
-            "torch", f"{version} is a CPU build: it cannot use this board's GPU", JETSON_REPLACE
+            "torch",
+            f"{version} is a CPU build: it cannot use this board's GPU",
+            _jetson_fix(machine),
         )
     if wanted != "auto":
         return fail("torch", f"{version} is a CPU build, but model.device is {wanted}", _GPU_FIX)
@@ -121,7 +128,7 @@ def _no_cuda(machine: Machine, facts: Mapping[str, Any], wanted: str) -> Finding
     return fail(
         "torch",
         f"{version} finds no CUDA device: {said}",
-        JETSON_REPLACE if machine.jetson else "check the driver with nvidia-smi",
+        _jetson_fix(machine) if machine.jetson else "check the driver with nvidia-smi",
     )
 
 
@@ -132,12 +139,12 @@ def _broken_cuda(machine: Machine, facts: Mapping[str, Any]) -> Finding:
         return fail(
             "torch",
             f"{version} has no code for this GPU, only for {has}",
-            JETSON_REPLACE if machine.jetson else _GPU_FIX,
+            _jetson_fix(machine) if machine.jetson else _GPU_FIX,
         )
     return fail(
         "torch",
         f"{version} sees the GPU, but computing on it fails: {error}",
-        JETSON_REPLACE if machine.jetson else "update the driver, then reinstall torch",
+        _jetson_fix(machine) if machine.jetson else "update the driver, then reinstall torch",
     )
 
 
@@ -203,7 +210,7 @@ def checkpoint_safety(machine: Machine, facts: Mapping[str, Any]) -> Iterator[Fi
         yield fail(
             "checkpoints",
             f"with torch {version} a checkpoint can run code (CVE-2025-32434)",
-            JETSON_REPLACE if machine.jetson else "install torch 2.10 or newer",
+            _jetson_fix(machine) if machine.jetson else "install torch 2.10 or newer",
         )
     elif _numbers(version) < (2, 10):
         if machine.jetson or cuda in ("11.8", "12.4"):
@@ -222,7 +229,7 @@ def checkpoint_safety(machine: Machine, facts: Mapping[str, Any]) -> Iterator[Fi
 
 def _driver_fix(machine: Machine, cuda: str) -> str:
     if machine.jetson:
-        return JETSON_REPLACE
+        return _jetson_fix(machine)
     return f"update the NVIDIA driver to one for CUDA {cuda}, or install a torch for an older CUDA"
 
 

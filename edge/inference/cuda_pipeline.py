@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from edge.cuda_calls import side_calls
 from edge.detections import Detections
 from edge.frame import Image
 from edge.inference.device import is_out_of_memory
@@ -68,7 +69,8 @@ class _Slot:
 class CudaPipeline:
     """Two frames deep. Used by one thread.
 
-    No other in the process uses CUDA, but for the one that warms up the model to come.
+    No other in the process uses CUDA, but for the one that warms up the model to come and, under
+    ``side_calls``, capture threads that decode JPEG.
     """
 
     depth = 2
@@ -247,6 +249,7 @@ class CudaPipeline:
         # outer stream context puts the current stream back also where the capture fails.
         with (
             _calls,
+            side_calls,
             torch.cuda.stream(self._compute),
             torch.cuda.graph(
                 graph, pool=self._pool, stream=self._compute, capture_error_mode="thread_local"
