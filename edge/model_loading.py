@@ -6,6 +6,8 @@ import platform
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from edge.config import Config, ConfigError
@@ -36,6 +38,25 @@ def label_problems(config: Config, config_file: str, names: Sequence[str | None]
     ]
 
 
+def read_checkpoint(config: Config, config_file: str) -> tuple[Checkpoint, npt.NDArray[np.float32]]:
+    """The configured checkpoint, and its threshold by class row.
+
+    Raises ``ConfigError`` where the configuration names a label that the model does not have, and
+    what ``open_checkpoint`` raises.
+    """
+    settings = config.model
+    source = settings.path or settings.id or DEMO_ID
+    checkpoint = open_checkpoint(source, settings.type, settings.labels, config.cache_dir)
+    problems = label_problems(config, config_file, checkpoint.names)
+    try:
+        threshold = named_thresholds(checkpoint.names, settings.confidence)
+    except ValueError as error:
+        problems.append(f"{config_file}: model.confidence: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return checkpoint, threshold
+
+
 def describe(model: LoadedModel, metrics: Metrics) -> None:
     """Say in the metrics which model runs, and on what."""
     metrics.model_info.clear()
@@ -53,8 +74,7 @@ def describe(model: LoadedModel, metrics: Metrics) -> None:
 def load_model(config: Config, config_file: str) -> LoadedModel:
     """Find the device, read the checkpoint, build the network and warm it up.
 
-    Raises ``ConfigError`` where the configuration names a label that the model does not have, and
-    what ``choose_device`` and ``open_checkpoint`` raise.
+    Raises what ``choose_device`` and ``read_checkpoint`` raise.
     """
     settings = config.model
     device = choose_device(settings.device)
@@ -65,16 +85,7 @@ def load_model(config: Config, config_file: str) -> LoadedModel:
             settings.precision,
             1 / gain,
         )
-    source = settings.path or settings.id or DEMO_ID
-    checkpoint = open_checkpoint(source, settings.type, settings.labels, config.cache_dir)
-    names = checkpoint.names
-    problems = label_problems(config, config_file, names)
-    try:
-        threshold = named_thresholds(names, settings.confidence)
-    except ValueError as error:
-        problems.append(f"{config_file}: model.confidence: {error}")
-    if problems:
-        raise ConfigError(problems)
+    checkpoint, threshold = read_checkpoint(config, config_file)
     model = build_model(checkpoint)
     # The network has the weights now; on a board whose GPU shares the memory a copy is dear.
     checkpoint = dataclasses.replace(checkpoint, state_dict={})
@@ -92,7 +103,7 @@ def load_model(config: Config, config_file: str) -> LoadedModel:
         "model %s, %d px, %d labels, on %s in %s",
         checkpoint.variant.name,
         checkpoint.resolution,
-        sum(name is not None for name in names),
+        sum(name is not None for name in checkpoint.names),
         device,
         str(precision).removeprefix("torch."),
     )

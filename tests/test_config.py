@@ -746,15 +746,17 @@ log: *junk
 
 
 @pytest.mark.parametrize(
-    ("text", "key"),
+    "text",
     [
-        (with_camera("decoder: nvidia"), "cameras[0].decoder"),
-        (with_camera("max_fps: 1", "csi:0"), "cameras[0].source"),
-        (with_camera("max_fps: 1", "gstreamer:v4l2src"), "cameras[0].source"),
+        with_camera("decoder: nvidia", "shapes:"),
+        with_camera("decoder: nvidia", "csi:0"),
+        with_camera("decoder: software", "gstreamer:v4l2src"),
     ],
 )
-def test_a_key_without_effect_is_warned_about(site: Site, text: str, key: str) -> None:
-    assert site.load(text).warnings == [f"site.yaml: {key}: has no effect in this version"]
+def test_a_decoder_that_has_nothing_to_decode_is_warned_about(site: Site, text: str) -> None:
+    assert site.load(text).warnings == [
+        "site.yaml: cameras[0].decoder: has no effect on a source that is not rtsp: or usb:"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -764,7 +766,11 @@ def test_a_key_without_effect_is_warned_about(site: Site, text: str, key: str) -
         with_camera(
             f"zones: [{{id: bay, {POLYGON}}}], lines: [{{id: l, from: [0, 0], to: [1, 1]}}]"
         ),
-        with_camera("frames: changes, geometry: both, snapshot: 5, decoder: software"),
+        with_camera("frames: changes, geometry: both, snapshot: 5"),
+        with_camera("decoder: software", "rtsp://10.0.0.4/stream1"),
+        with_camera("decoder: nvidia", "usb:0?fourcc=MJPG"),
+        with_camera("max_fps: 1", "csi:0?size=1280x720&fps=30"),
+        with_camera("max_fps: 1", "gstreamer:v4l2src"),
         GOOD + "mqtt: {home_assistant: {enabled: true}}",
         GOOD + "spool: {path: a.db, max_bytes: 1000, max_age_s: 1, replay_rate: 1}",
     ],

@@ -2,31 +2,67 @@
 
 import configparser
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 UNIT = Path(__file__).parents[1] / "systemd" / "rfdetr-edge.service"
+DROP_INS = sorted((UNIT.parent / "drop-ins").iterdir())
 
 
-def settings() -> dict[str, str]:
+def settings(section: str = "Service") -> dict[str, str]:
     text = re.sub(r"^#.*$", "", UNIT.read_text(), flags=re.MULTILINE)
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.optionxform = str
     parser.read_string(text)
-    return dict(parser["Service"])
+    return dict(parser[section])
+
+
+def in_folder(folder: Path, drop_ins: list[Path]) -> Path:
+    """The unit and drop-ins as systemd looks for them; only the command is one that is there."""
+    unit = folder / UNIT.name
+    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.M))
+    (folder / f"{UNIT.name}.d").mkdir()
+    for drop_in in drop_ins:
+        shutil.copy(drop_in, folder / f"{UNIT.name}.d")
+    return unit
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = ["systemd-analyze", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.e2e
-def test_systemd_understands_every_line(tmp_path):
-    # Only the command is exchanged for one that is there.
-    unit = tmp_path / UNIT.name
-    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.M))
-    verified = subprocess.run(
-        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize("drop_ins", [[], DROP_INS], ids=["alone", "with every drop-in"])
+def test_systemd_understands_every_line(tmp_path, drop_ins):
+    verified = analyze("verify", in_folder(tmp_path, drop_ins))
     assert (verified.returncode, verified.stderr) == (0, "")
+
+
+@pytest.mark.e2e
+def test_it_is_hardened(tmp_path):
+    # 30 stands for 3.0 of 10, the exposure that is allowed at most.
+    security = analyze("security", "--offline=true", "--threshold=30", in_folder(tmp_path, []))
+    assert security.returncode == 0, security.stdout
+
+
+def test_nothing_that_systemd_249_does_not_know():
+    newer = {
+        "ExitType", "ImportCredential", "LoadCredentialEncrypted", "MemoryPressureWatch", "MemoryZSwapMax",
+        "OpenFile", "RestartMaxDelaySec", "RestartMode", "RestartSteps", "RestrictFileSystems",
+        "RestrictNetworkInterfaces", "SetCredentialEncrypted", "StartupAllowedCPUs",
+    }  # fmt: skip
+    assert not newer & set(settings())
+    assert settings()["Type"] == "notify"  # notify-reload is of 253
+
+
+def test_the_daemons_own_faults_never_reach_the_start_limit():
+    limit = settings("Unit")
+    tries = int(limit["StartLimitIntervalSec"]) / int(settings()["RestartSec"])
+    assert tries < int(limit["StartLimitBurst"])
 
 
 def test_what_must_not_be_restarted_is_not():

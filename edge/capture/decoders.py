@@ -9,7 +9,7 @@ from edge.capture.address import RtspAddress, UsbAddress
 from edge.capture.hardware_first import HardwareFirst, HardwareTrial
 from edge.capture.libgstreamer import GstreamerSupport
 from edge.capture.pipelines import RTSP_CODECS, elements, mjpg_pipeline, rtsp_pipeline
-from edge.capture.source import Source, StreamInfo, Wait, open_source
+from edge.capture.source import KEYFRAME_WAIT_S, Source, StreamInfo, Wait, open_source
 
 if TYPE_CHECKING:
     from edge.config import CameraSettings
@@ -22,10 +22,12 @@ class SourceOpener:
         self,
         support: GstreamerSupport | None = None,
         jpeg_decoder: Callable[[], nvjpeg.DecodeJpeg | None] = nvjpeg.jpeg_decoder,
+        keyframe_wait_s: float = KEYFRAME_WAIT_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._support = support or GstreamerSupport()
         self._jpeg_decoder, self._monotonic = jpeg_decoder, monotonic
+        self._keyframe_wait_s = keyframe_wait_s
         self._trial = HardwareTrial(monotonic)
         self._tried: tuple[object, ...] = ()
 
@@ -96,4 +98,7 @@ class SourceOpener:
     ) -> Source:
         from edge.capture.gstreamer import GstreamerSource
 
-        return GstreamerSource(name, pipeline, "nvidia", settings.read_timeout_s, stream)
+        timeout_s = settings.read_timeout_s
+        return GstreamerSource(
+            name, pipeline, "nvidia", timeout_s, stream, keyframe_wait_s=self._keyframe_wait_s
+        )

@@ -27,10 +27,12 @@ class GstreamerSource:
         description: StreamInfo | None = None,
         needs: Iterable[str] = (),
         support: GstreamerSupport | None = None,
+        keyframe_wait_s: float = KEYFRAME_WAIT_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._text, self._needs = name, pipeline, needs
         self._read_timeout_s = read_timeout_s
+        self._first_timeout_s = max(keyframe_wait_s, read_timeout_s)
         self._support, self._monotonic = support or GstreamerSupport(), monotonic
         self._pipeline: GstreamerPipeline | None = None
         self._started = False  # a picture has come since `open`
@@ -48,8 +50,7 @@ class GstreamerSource:
             raise SourceError(f"{self._name}: {error}") from None
 
     def grab(self) -> None:
-        first_s = max(KEYFRAME_WAIT_S, self._read_timeout_s)
-        timeout_s = self._read_timeout_s if self._started else first_s
+        timeout_s = self._read_timeout_s if self._started else self._first_timeout_s
         try:
             if not self._opened().pull(timeout_s):
                 raise SourceError(f"{self._name}: no data for {timeout_s:g} s")

@@ -7,14 +7,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge.capture.libgstreamer import GError, Library
+from edge.capture.libgstreamer import GError, Library, PadProbe
 from edge.frame import Image
 
 SINK = "rfdetr_edge_pictures"  # the appsink's name
+PARSER = "rfdetr_edge_parser"  # the name of a parser behind which a key frame comes first
 
 _NULL, _PLAYING, _FAILURE = 1, 4, 0
 _ERROR_MESSAGE = 1 << 1
 _NO_SUCH_ELEMENT = 1  # the one error of the parser that repeats no property's value
+_BUFFERS, _DELTA_UNIT, _DROP, _LAST_CALL = 1 << 4, 1 << 13, 0, 2  # of probes and buffers
 _LOOK_S = 0.1  # how often to look for an error while waiting: an appsink does not hear of them
 
 
@@ -24,6 +26,9 @@ class PipelineError(Exception):
 
 class GstreamerPipeline:
     """Runs ``text``, which ends in an appsink named `SINK` that takes BGR. Used by one thread.
+
+    Where an element is named `PARSER`, nothing gets past it before the first key frame: decoders
+    would make grey pictures of what begins in the middle.
 
     Raises `PipelineError` where it cannot be built or started.
     """
@@ -42,6 +47,8 @@ class GstreamerPipeline:
             raise PipelineError(why)
         self._sink = gst.gst_bin_get_by_name(self._pipeline, SINK.encode())
         self._bus = gst.gst_element_get_bus(self._pipeline)
+        self._probe = PadProbe(self._wait_for_key_frame)  # kept: GStreamer holds no reference to it
+        self._gate()
         if gst.gst_element_set_state(self._pipeline, _PLAYING) == _FAILURE:
             why = self._failure() or "cannot be started"
             self.close()
@@ -87,6 +94,19 @@ class GstreamerPipeline:
         self._gst.gst_element_set_state(self._pipeline, _NULL)
         for held in (self._sink, self._bus, self._pipeline):
             self._gst.gst_object_unref(held)
+
+    def _gate(self) -> None:
+        parser = self._gst.gst_bin_get_by_name(self._pipeline, PARSER.encode())
+        if parser:
+            pad = self._gst.gst_element_get_static_pad(parser, b"src")
+            self._gst.gst_pad_add_probe(pad, _BUFFERS, self._probe, None, None)
+            for held in (pad, parser):
+                self._gst.gst_object_unref(held)
+
+    def _wait_for_key_frame(self, pad: int, info: int, data: int) -> int:
+        """In GStreamer's thread, until it lets a buffer pass."""
+        buffer = self._gst.gst_pad_probe_info_get_buffer(info)
+        return _DROP if self._gst.gst_buffer_has_flags(buffer, _DELTA_UNIT) else _LAST_CALL
 
     def _drop_sample(self) -> None:
         if self._sample:

@@ -13,12 +13,15 @@ from typing import Any
 # NVIDIA's plugins come with JetPack, all others with the distribution.
 _NVIDIA = frozenset(("nvv4l2decoder", "nvvidconv", "nvjpegdec", "nvarguscamerasrc"))
 
-_POINTER, _TEXT, _INT = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+_POINTER, _TEXT, _INT, _SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t
 
 
 class GError(ctypes.Structure):
     _fields_ = (("domain", ctypes.c_uint32), ("code", _INT), ("message", _TEXT))
 
+
+# Called by the thread that a buffer passes through: of the pad, the probe's details and our data.
+PadProbe = ctypes.CFUNCTYPE(_INT, _POINTER, _POINTER, _POINTER)
 
 # By library: each function's result and arguments.
 _FUNCTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -30,6 +33,10 @@ _FUNCTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "gst_parse_launch": (_POINTER, _TEXT, ctypes.POINTER(ctypes.POINTER(GError))),
         "gst_bin_get_by_name": (_POINTER, _POINTER, _TEXT),
         "gst_element_get_bus": (_POINTER, _POINTER),
+        "gst_element_get_static_pad": (_POINTER, _POINTER, _TEXT),
+        "gst_pad_add_probe": (ctypes.c_ulong, _POINTER, _INT, PadProbe, _POINTER, _POINTER),
+        "gst_pad_probe_info_get_buffer": (_POINTER, _POINTER),
+        "gst_buffer_has_flags": (_INT, _POINTER, _INT),
         "gst_element_set_state": (_INT, _POINTER, _INT),
         "gst_bus_pop_filtered": (_POINTER, _POINTER, ctypes.c_uint),
         "gst_message_parse_error": (
@@ -39,8 +46,7 @@ _FUNCTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "gst_sample_get_caps": (_POINTER, _POINTER),
         "gst_caps_get_structure": (_POINTER, _POINTER, ctypes.c_uint),
         "gst_structure_get_int": (_INT, _POINTER, _TEXT, ctypes.POINTER(_INT)),
-        "gst_buffer_extract": (ctypes.c_size_t, _POINTER, ctypes.c_size_t, _POINTER)
-        + (ctypes.c_size_t,),
+        "gst_buffer_extract": (_SIZE, _POINTER, _SIZE, _POINTER, _SIZE),
     },
     "libgstapp-1.0.so.0": {
         "gst_app_sink_try_pull_sample": (_POINTER, _POINTER, ctypes.c_uint64),

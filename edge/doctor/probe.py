@@ -93,25 +93,13 @@ def gstreamer_facts(*elements: str) -> dict[str, Any]:
 def model_facts(config_file: str) -> dict[str, Any]:
     """The checkpoint of a configuration, read as data; nothing is computed with it."""
     from edge.config import load_config
-    from edge.inference.thresholds import named_thresholds, unknown_label
-    from edge.model_source import DEMO_ID, open_checkpoint
+    from edge.model_loading import read_checkpoint
 
     config = load_config(Path(config_file)).config
-    settings = config.model
     try:
-        checkpoint = open_checkpoint(
-            settings.path or settings.id or DEMO_ID,
-            settings.type,
-            settings.labels,
-            config.cache_dir,
-        )
-        named_thresholds(checkpoint.names, settings.confidence)
+        checkpoint, _ = read_checkpoint(config, config_file)
     except Exception as error:
         return {"error": str(error)}
-    for camera in config.cameras:
-        for label in camera.classes or ():
-            if label not in checkpoint.names:
-                return {"error": f"camera {camera.id}: {unknown_label(label, checkpoint.names)}"}
     return {
         "variant": checkpoint.variant.name,
         "sha256": checkpoint.sha256,

@@ -1,10 +1,12 @@
 /* A V4L2 capture device for tests on machines without one, preloaded into the process under test.
  *
  * It answers the system calls that OpenCV makes on one device path; the kernel, its drivers and USB
- * take no part. Frame n is a uniform grey of luma 16 + n % 200, in YUYV, the only format there is.
+ * take no part. Frame n is a uniform grey of luma 16 + n % 200, in YUYV. Where FAKECAM_JPEG is given
+ * the camera offers MJPG, too, and each frame of it is that file.
  *
  * FAKECAM_DEVICE   the path that is answered for
  * FAKECAM_CONTROL  a file that holds "run", "stall" (no further frame) or "unplug" (the device is gone)
+ * FAKECAM_JPEG     a JPEG file
  * FAKECAM_LOG      a file to which each format and rate that is asked for is appended
  */
 #define _GNU_SOURCE
@@ -31,6 +33,7 @@ static unsigned width = 640, height = 480, fps = 30;
 static unsigned char *memory;
 static size_t memory_bytes;
 static unsigned queue[MAX_BUFFERS], queued, sequence;
+static int sends_jpeg;
 static double next_frame;
 
 static double now(void) {
@@ -139,13 +142,14 @@ static int format_request(unsigned long request, struct v4l2_format *f) {
         int small = pix->width <= 320; /* the two sizes there are */
         width = small ? 320 : 640;
         height = small ? 240 : 480;
+        sends_jpeg = getenv("FAKECAM_JPEG") && code == V4L2_PIX_FMT_MJPEG;
     }
     memset(pix, 0, sizeof *pix);
     pix->width = width;
     pix->height = height;
-    pix->pixelformat = V4L2_PIX_FMT_YUYV;
+    pix->pixelformat = sends_jpeg ? V4L2_PIX_FMT_MJPEG : V4L2_PIX_FMT_YUYV;
     pix->field = V4L2_FIELD_NONE;
-    pix->bytesperline = width * 2;
+    pix->bytesperline = sends_jpeg ? 0 : width * 2;
     pix->sizeimage = frame_bytes();
     pix->colorspace = V4L2_COLORSPACE_SRGB;
     return 0;
@@ -177,18 +181,27 @@ static int request_buffers(int fd, struct v4l2_requestbuffers *b) {
     return 0;
 }
 
+static size_t jpeg_frame(unsigned char *frame) {
+    FILE *file = fopen(getenv("FAKECAM_JPEG"), "r");
+    if (!file) return 0;
+    size_t bytes = fread(frame, 1, frame_bytes(), file);
+    fclose(file);
+    return bytes;
+}
+
 static int dequeue(struct v4l2_buffer *b) {
     if (!readable()) return fail(EAGAIN);
     unsigned index = queue[0];
     memmove(queue, queue + 1, --queued * sizeof *queue);
     unsigned char *frame = memory + index * frame_bytes();
-    for (size_t i = 0; i < frame_bytes(); i += 2) {
+    b->bytesused = sends_jpeg ? jpeg_frame(frame) : frame_bytes();
+    for (size_t i = 0; !sends_jpeg && i < frame_bytes(); i += 2) {
         frame[i] = 16 + sequence % 200;
         frame[i + 1] = 128;
     }
     next_frame += 1.0 / fps;
     b->index = index;
-    b->bytesused = b->length = frame_bytes();
+    b->length = frame_bytes();
     b->m.offset = index * frame_bytes();
     b->sequence = sequence++;
     b->field = V4L2_FIELD_NONE;
@@ -220,8 +233,8 @@ static int device_request(int fd, unsigned long request, void *a) {
     case VIDIOC_S_INPUT: return 0;
     case VIDIOC_ENUM_FMT: {
         struct v4l2_fmtdesc *f = a;
-        if (f->index) return fail(EINVAL);
-        f->pixelformat = V4L2_PIX_FMT_YUYV;
+        if (f->index > (getenv("FAKECAM_JPEG") ? 1 : 0)) return fail(EINVAL);
+        f->pixelformat = f->index ? V4L2_PIX_FMT_MJPEG : V4L2_PIX_FMT_YUYV;
         return 0;
     }
     case VIDIOC_G_FMT:

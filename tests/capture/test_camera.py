@@ -28,7 +28,6 @@ from edge.capture.source import (
     DamagedFrame,
     SourceError,
     Wait,
-    open_source,
 )
 from edge.capture.tenure import stuck_after_s
 from edge.capture.timing import Backoff
@@ -519,10 +518,3 @@ def test_can_be_started_again_and_goes_on_counting() -> None:
     assert again is not None
     assert captured is not None
     assert again.id >= captured
-
-
-@pytest.mark.parametrize("address", [CsiAddress(0)])
-def test_an_address_that_this_version_does_not_read_is_named(address: CsiAddress) -> None:
-    settings = CameraSettings.model_construct(id="cam", source=address, **camera_defaults({}))
-    with pytest.raises(SourceError, match="this version does not read CSI cameras"):
-        open_source(settings, 0)

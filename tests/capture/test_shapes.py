@@ -10,7 +10,7 @@ from edge.capture.shapes import ShapesCamera
 from edge.capture.synthetic import SyntheticSource
 
 # The demo checkpoint was trained on these pictures. OpenCV draws them, and another version or
-# processor may round otherwise: these are the pixels of constraints.txt's OpenCV on x86-64.
+# processor may round otherwise: these are the pixels of constraints/numpy2.txt's OpenCV on x86-64.
 PINNED = [
     ({"seed": 1}, 0, "745b9585142690bc7b294eccea3fe314a93ac639caded71cf46c39cd6614bb98"),
     ({"seed": 1}, 1, "a52e9fbf091ff6727fdd83abb7f484a6842dfd17725ff97654246bc5549db141"),
