@@ -90,8 +90,8 @@ class SourceOpener:
         return HardwareFirst(software, hardware, self._trial, wait, self._monotonic)
 
     def _is_expected(self) -> bool:
-        """Whether NVIDIA's decoder is there, so that a camera not decoded by it deserves a word."""
-        return self._support.has("nvv4l2decoder")
+        """Whether this is a Jetson's GStreamer, so that decoding in software deserves a word."""
+        return self._support.has("nvv4l2decoder") and self._support.has("nvvidconv")
 
     def _gstreamer(
         self, name: str, pipeline: str, settings: "CameraSettings", stream: StreamInfo

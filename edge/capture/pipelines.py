@@ -13,7 +13,7 @@ from edge.capture.address import (
     GstreamerAddress,
     RtspAddress,
 )
-from edge.capture.gstreamer_pipeline import SINK
+from edge.capture.gstreamer_pipeline import PARSER, SINK
 from edge.capture.source import StreamInfo
 
 # What is behind the live edge by more than this is not waited for; it costs a whole stream nothing.
@@ -60,7 +60,8 @@ def rtsp_pipeline(
     properties = " ".join(f"{name}={value}" for name, value in source.items())
     # A camera may list its audio first, or two videos: the filter takes the one that we mean.
     wanted = f"application/x-rtp,media=video,encoding-name={encoding}"
-    return f"rtspsrc {properties} ! {wanted} ! {depay} ! {parse} ! nvv4l2decoder ! {_FROM_NVIDIA}"
+    unpacked = f"{wanted} ! {depay} ! {parse} name={PARSER}"
+    return f"rtspsrc {properties} ! {unpacked} ! nvv4l2decoder ! {_FROM_NVIDIA}"
 
 
 def mjpg_pipeline(device: str, granted: StreamInfo, decoder: str) -> str:

@@ -75,6 +75,7 @@ def test_scheme_may_be_in_capitals() -> None:
             ShapesAddress(7, (320, 240), 5.0, 0, 40.0),
         ),
         ("csi:0", CsiAddress(0)),
+        ("csi:1?size=1280x720&fps=30", CsiAddress(1, (1280, 720), 30.0)),
         ("gstreamer:v4l2src !\n appsink\n", GstreamerAddress("v4l2src !  appsink")),
     ],
 )
@@ -135,6 +136,7 @@ def test_sources_are_read(source: str, address: object) -> None:
         ("shapes:?size=3841x1080", "has a size that is not from 32x32 to 3840x2160"),
         ("shapes:?seed=-1", "seed must be a whole number from 0 to 4294967295"),
         ("csi:", "must give the sensor's number, like csi:0"),
+        ("csi:0?fourcc=MJPG", "unknown option 'fourcc' (known are size, fps)"),
         ("gstreamer: ", "must give a pipeline, like gstreamer:v4l2src ! videoconvert"),
         ("usb:0\x00", "contains a character that cannot be printed"),
     ],
@@ -166,6 +168,7 @@ def test_unencoded_password_is_refused_with_the_codes_and_without_it(url: str) -
         ("file:a%25.mp4?loop=1&pace=none", "file:/srv/site/a%25.mp4?loop=1&pace=none"),
         ("shapes:?objects=5", "shapes:?seed=1&size=640x360&fps=15&objects=5&min_size=24"),
         ("csi:1", "csi:1"),
+        ("csi:1?fps=29.97&size=1280x720", "csi:1?size=1280x720&fps=29.97"),
         (
             'gstreamer:rtspsrc location=rtsp://h/ user-id=bob user-pw = "se ! cret" ! decodebin',
             "gstreamer:rtspsrc *** ! decodebin",

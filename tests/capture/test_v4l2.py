@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from edge.capture.address import UsbAddress
@@ -27,7 +29,7 @@ DEVICE = "/dev/video97"
 class UsbCamera:
     """The process that reads the camera, and the plug of the camera."""
 
-    def __init__(self, folder: Path, **asked: object) -> None:
+    def __init__(self, folder: Path, jpeg: Path | None = None, **asked: object) -> None:
         self._control, self.requests = folder / "control", folder / "requests"
         self.requests.touch()
         self.be("run")
@@ -38,6 +40,8 @@ class UsbCamera:
             "FAKECAM_CONTROL": str(self._control),
             "FAKECAM_LOG": str(self.requests),
         }
+        if jpeg is not None:
+            environment["FAKECAM_JPEG"] = str(jpeg)
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "usb_reader.py"), json.dumps({"device": DEVICE, **asked})],
             stdin=subprocess.PIPE,
@@ -95,6 +99,31 @@ def test_asks_for_the_format_before_the_size_before_the_rate(folder: Path) -> No
     first_size = next(i for i, r in enumerate(requests) if r.endswith(" 320x240"))
     first_rate = requests.index("rate 15")
     assert first_format < first_size < first_rate
+
+
+@pytest.mark.parametrize("decode_jpeg", [False, True])
+def test_mjpg_is_decoded_by_opencv_or_by_the_decoder_it_is_given(
+    folder: Path, decode_jpeg: bool
+) -> None:
+    jpeg = folder / "frame.jpg"
+    cv2.imwrite(str(jpeg), np.full((240, 320, 3), (200, 100, 30), np.uint8))
+    camera = UsbCamera(folder, jpeg, size=[320, 240], fourcc="MJPG", decode_jpeg=decode_jpeg)
+    opened, read = camera.ask("open"), camera.ask("read")
+    camera.close()
+    assert opened["codec"] == "mjpeg"
+    assert opened["decoder"] == ("nvjpeg" if decode_jpeg else "software")
+    assert read["shape"] == [240, 320, 3]
+    assert np.abs(np.subtract(read["bgr"], (200, 100, 30))).max() < 4
+    assert read["logged"] == (["JPEG ffd8…ffd9"] if decode_jpeg else [])
+
+
+def test_a_damaged_jpeg_is_a_damaged_frame(folder: Path) -> None:
+    jpeg = folder / "frame.jpg"
+    jpeg.write_bytes(b"\xff\xd8 this is no picture \xff\xd9")
+    camera = UsbCamera(folder, jpeg, fourcc="MJPG", decode_jpeg=True)
+    camera.ask("open")
+    assert camera.ask("read")["damaged"] is True
+    camera.close()
 
 
 def test_warns_where_it_gets_something_else(folder: Path) -> None:

@@ -1,0 +1,100 @@
+"""systemd/install.sh in the box: what it makes, upgrades that fail, one that works, roll back."""
+
+import shutil
+import zipfile
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+CONFIG = "/etc/rfdetr-edge/config.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def first_release_runs(installed):
+    installed.box.start_unit("rfdetr-edge")
+    assert installed.running()[0] == "0.1.0-1"
+
+
+def with_line(wheel, folder, path, line):
+    """A copy of the wheel with one more line at the end of one of its files."""
+    changed = folder / wheel.name
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            more = f"\n{line}\n".encode() if name == path else b""
+            new.writestr(name, old.read(name) + more)
+    return changed
+
+
+def test_it_makes_account_folders_and_command(box):
+    account = box.run("id", "-Gn", "rfdetr-edge").split()
+    assert account[0] == "rfdetr-edge"
+    assert set(account[1:]) == {"video", "render"}
+    folders = ["/etc/rfdetr-edge", "/var/lib/rfdetr-edge", "/var/cache/rfdetr-edge"]
+    assert box.run("stat", "-c", "%a %U %G", *folders).splitlines() == [
+        "750 root rfdetr-edge",
+        "750 rfdetr-edge rfdetr-edge",
+        "750 rfdetr-edge rfdetr-edge",
+    ]
+    assert box.run("stat", "-c", "%a %U", "/etc/rfdetr-edge/environment") == "600 root"
+    assert box.run("rfdetr-edge", "--version") == "rfdetr-edge 0.1.0"
+
+
+def test_it_asks_for_a_torch_where_it_cannot_know(installed):
+    assert "say which torch" in installed.script(code=2)
+
+
+def test_it_checks_the_configuration_with_what_only_the_service_has(installed, box):
+    assert installed.script("--check-config") == f"{CONFIG}: OK"
+    config = box.file(CONFIG).read_text()
+    box.write(CONFIG, config + "spoool: {}\n")
+    assert f"{CONFIG}: spoool: unknown key" in installed.script("--check-config", code=1)
+    box.write(CONFIG, config)
+
+
+def test_an_upgrade_that_cannot_be_installed_leaves_the_old_one_running(
+    installed, box, wheel, tmp_path
+):
+    before = installed.running()
+    half = tmp_path / wheel.name
+    shutil.copy(wheel, half)
+    with half.open("r+b") as file:
+        file.truncate(half.stat().st_size // 2)
+    installed.install(half, code=1)
+    assert installed.running() == before
+    assert box.run("ls", "/opt/rfdetr-edge/releases") == "0.1.0-1"
+
+
+def test_an_upgrade_that_refuses_the_configuration_leaves_the_old_one_running(
+    installed, box, wheel, tmp_path
+):
+    before = installed.running()
+    refuses = "def load_config(*_): raise ConfigError(['this release wants less'])"
+    said = installed.install(with_line(wheel, tmp_path, "edge/config.py", refuses), code=1)
+    assert "\nthis release wants less\n" in said
+    assert installed.running() == before
+    assert box.run("ls", "/opt/rfdetr-edge/releases") == "0.1.0-1"
+
+
+def test_an_upgrade_that_does_not_start_makes_room_for_the_old_one(installed, box, wheel, tmp_path):
+    release, before = installed.running()
+    fails = "raise RuntimeError('a bad release')"
+    said = installed.install(with_line(wheel, tmp_path, "edge/daemon.py", fails), code=1)
+    assert "the new release does not start" in said
+    assert "a bad release" in box.journal("rfdetr-edge")
+    after, pid = installed.running()
+    assert (after, installed.link("current")) == (release, release)
+    assert pid != before
+    assert box.run("ls", "/opt/rfdetr-edge/releases") == release
+
+
+def test_an_upgrade_keeps_the_configuration_and_can_be_rolled_back(installed, box, wheel):
+    config = box.file(CONFIG).read_text()
+    assert "installed 0.1.0-2" in installed.install(wheel)
+    assert installed.running()[0] == "0.1.0-2"
+    assert (installed.link("current"), installed.link("previous")) == ("0.1.0-2", "0.1.0-1")
+    assert box.file(CONFIG).read_text() == config
+
+    box.run("/opt/rfdetr-edge/current/share/install.sh", "--rollback")
+    assert installed.running()[0] == "0.1.0-1"
+    assert (installed.link("current"), installed.link("previous")) == ("0.1.0-1", "0.1.0-2")
