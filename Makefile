@@ -7,6 +7,7 @@
 # make test-py310   install and run the demo and the tests under Python 3.10 (slow; torch's CUDA build on a PC)
 # make test-arm64   the same demo on emulated arm64, from a wheel folder (slow; root, Debian or Ubuntu)
 # make test-container   build the container image on a Debian base and run the demo in it (slow; root, Debian or Ubuntu)
+# make test-upgrades   more upgrades of the service that fail, under a systemd of its own (root)
 # make install OPTIONS='--torch cpu'   install this clone as a service, or upgrade to it (root; docs/install.md)
 # make parity  compare with the official package, in an environment of its own (slow)
 
@@ -21,7 +22,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := $(PIP) --constraint constraints/torch-cpu.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch torchvision
 
-.PHONY: setup demo test install chaos check format parity homeassistant packages clean test-container test-py310 test-arm64
+.PHONY: setup demo test install chaos check format parity homeassistant packages clean test-container test-upgrades test-py310 test-arm64
 
 setup: packages $(VENV)/.dev .venv-gstreamer/.done
 
@@ -77,6 +78,10 @@ test-arm64:
 test-container: $(VENV)/.dev
 	tests/install-packages.sh buildah crun debootstrap mosquitto-clients
 	$(BIN)/python -m pytest --capture no --timeout 3600 tests/container/check_image.py
+
+# Named to be left out by `make test`.
+test-upgrades: setup
+	$(BIN)/python -m pytest tests/service/check_upgrades.py
 
 install:
 	systemd/install.sh $(OPTIONS)

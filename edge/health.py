@@ -83,6 +83,7 @@ class DaemonHealth:
             state=(state := camera.state(now_s)),
             reason=(camera.degraded if state == "degraded" else camera.reason) or None,
             source=str(camera.settings.source),
+            decoder=camera.decoder or None,
             fps=0.0 if rate is None else rate.per_second(now_s),
             age_s=None if last_s is None else now_s - last_s,
             size=None if camera.size is None else (camera.size[1], camera.size[0]),

@@ -119,7 +119,15 @@ class Reporter:
             publish(topics.camera_status(camera.id), state)
             if not self._stopping.is_set():
                 self._reports[camera.id].look_after(state, now_s)
-        info = {**self._scope.info, "clock": {"synced": self._outlets.clock.now().synced}}
+        cameras = {
+            camera.id: {"source": str(camera.settings.source), "decoder": camera.decoder or None}
+            for camera in self._scope.cameras
+        }
+        info = {
+            **self._scope.info,
+            "cameras": cameras,
+            "clock": {"synced": self._outlets.clock.now().synced},
+        }
         publish(topics.info, json.dumps(info, ensure_ascii=False))
 
     def _beat(self) -> None:

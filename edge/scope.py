@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Scope:
     """Holds from one result on until the next scope comes.
 
-    ``info`` is the birth message without its clock, which the reporter adds, since it may change
-    while we run.
+    ``info`` is the birth message without cameras and clock, which the reporter adds: what is to be
+    said of them changes while we run.
     """
 
     desk: Desk
@@ -44,7 +44,6 @@ class Scope:
             "model": checkpoint.variant.name,
             "checkpoint_sha256": checkpoint.sha256,
             "labels": [name for name in checkpoint.names if name is not None],
-            "cameras": {camera.id: {"source": str(camera.settings.source)} for camera in cameras},
         }
         desk = Desk.of(
             outlets, config, session, checkpoint, None if before is None else before.desk

@@ -114,10 +114,8 @@ make_folders() {
 
 # Only where there is none: these are the owner's.
 make_configuration() {
-    fresh_configuration=no
     if [ ! -e $CONFIG_DIR/config.yaml ]; then
         install -m 0640 -g $ACCOUNT "$clone/config/one-camera.yaml" $CONFIG_DIR/config.yaml
-        fresh_configuration=yes
     fi
     if [ ! -e $CONFIG_DIR/environment ]; then
         (umask 077 && echo '# Variables of config.yaml, one a line: DOCK_PASSWORD=…' >$CONFIG_DIR/environment)
@@ -149,7 +147,11 @@ build_release() {
 }
 
 install_package() { # VERSION
-    local extras=() pip=("$release/bin/python" -m pip --disable-pip-version-check install)
+    local extras=() pip=("$release/bin/python" -m pip --disable-pip-version-check)
+    # Alone means that no other place which pip is configured to look at counts.
+    [ -z "$wheels" ] || pip=(env PIP_CONFIG_FILE=/dev/null "${pip[@]}" --isolated)
+    pip+=(install)
+    [ -z "$wheels" ] || pip+=(--no-index --find-links "$wheels")
     local constraints=$scratch/constraints.txt
     case $torch in
     none) echo "-c $clone/constraints/runtime.txt" >"$constraints" ;;
@@ -172,7 +174,7 @@ install_package() { # VERSION
     if [ -n "$wheels" ]; then
         # Addresses of files are of no use here: the folder has the files.
         sed -i '/ @ /d' "$constraints"
-        "${pip[@]}" --no-index --find-links "$wheels" --constraint "$constraints" "rfdetr-edge[$joined]==$1"
+        "${pip[@]}" --constraint "$constraints" "rfdetr-edge[$joined]==$1"
     else
         # A copy, so that the build leaves nothing of root's in the clone.
         mkdir "$scratch/source"
@@ -195,7 +197,7 @@ add_torch_libraries() {
         die "$(tail -n 1 "$scratch/torch")"
     fi
     say "adding libraries that torch misses: $(tail -n 1 "$scratch/torch")"
-    "${pip[@]}" ${wheels:+--no-index --find-links "$wheels"} --no-deps "${TORCH_LIBRARIES[@]}"
+    "${pip[@]}" --no-deps "${TORCH_LIBRARIES[@]}"
     local packages
     packages=$(compgen -G "$release/lib/python3*/site-packages")
     ln -sf "$packages"/nvidia/*/lib/*.so* "$packages/torch/lib/"
@@ -286,10 +288,11 @@ install_task() {
     make_configuration
     [ ! -e $PREFIX/current ] || before=$(readlink -f $PREFIX/current)
     build_release
-    if [ $fresh_configuration = no ] && ! configuration_is_accepted_by "$release"; then
-        die "this release refuses $CONFIG_DIR/config.yaml (see above); the one before stays"
+    if service_is_up; then
+        was_up=yes
+        configuration_is_accepted_by "$release" ||
+            die "this release refuses $CONFIG_DIR/config.yaml (see above); the one before goes on"
     fi
-    if service_is_up; then was_up=yes; fi
     switch_to "$release"
     if [ $was_up = yes ]; then
         restart || die "the new release does not start (journalctl -u rfdetr-edge)"

@@ -94,7 +94,7 @@ class FakeCamera:
         self.id, self.settings = settings.id, settings
         self.last_frame_uptime_s = 99.5
         self.now_state = "online"
-        self.ended = False
+        self.ended, self.decoder = False, ""
         self.enabled, self.wanted_from = True, (0, "removed")
 
     def state(self, now_uptime_s: float) -> str:
@@ -326,6 +326,17 @@ def test_info_says_when_the_clock_becomes_right():
     bench.reporter.turn(0)
     info = json.loads(bench.publisher.retained["rfdetr-edge/test/info"])
     assert info["clock"] == {"synced": True}
+
+
+def test_info_says_which_decoder_is_in_use():
+    bench = Bench()
+    said = []
+    for decoder in ("", "nvidia", "software"):
+        bench.camera.decoder = decoder
+        bench.reporter.turn(0)
+        info = json.loads(bench.publisher.retained["rfdetr-edge/test/info"])
+        said.append(info["cameras"]["dock"]["decoder"])
+    assert said == [None, "nvidia", "software"]
 
 
 def test_what_is_in_the_queue_at_the_end_still_goes_out():

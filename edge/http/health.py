@@ -13,6 +13,7 @@ class CameraView:
     state: str  # online | degraded | offline | disabled
     reason: str | None  # why it is not online, or is degraded; one sentence
     source: str  # without credentials: rtsp://***@host/path
+    decoder: str | None  # what decodes it; None before it was opened
     fps: float  # inferred frames per second
     age_s: float | None  # since the newest frame was captured; None before it, and when disabled
     size: tuple[int, int] | None  # width, height in pixels of the newest frame

@@ -37,6 +37,7 @@ def _camera_state(view: CameraView, board: PictureBoard) -> dict[str, object]:
         "state": view.state,
         "reason": view.reason,
         "source": view.source,
+        "decoder": view.decoder,
         "fps": view.fps,
         "age_s": view.age_s,
         "size": view.size,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -213,6 +213,7 @@ def test_the_smallest_budget_holds_under_the_longest_names(made: Any, char: str)
         assert message["crossed_truncated"] == 12 - len(lines)
 
 
+@settings(deadline=None)
 @given(budget=st.integers(1024, 4096), zones=st.integers(0, 40), points=st.integers(3, 300))
 def test_every_budget_is_kept(budget: int, zones: int, points: int) -> None:
     names = tuple(f"z{i}" for i in range(zones))

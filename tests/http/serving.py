@@ -74,6 +74,7 @@ CAMERA = CameraView(
     state="online",
     reason=None,
     source="rtsp://***@10.0.0.4/stream1",
+    decoder="nvidia",
     fps=14.9,
     age_s=0.042,
     size=(640, 360),

@@ -94,6 +94,7 @@ def test_cameras_tells_the_page_everything(client: httpx.Client, daemon: Daemon)
         "state": "online",
         "reason": None,
         "source": "rtsp://***@10.0.0.4/stream1",
+        "decoder": "nvidia",
         "fps": 14.9,
         "age_s": 0.042,
         "size": [640, 360],

@@ -115,7 +115,8 @@ def test_the_snapshot_for_subscribers_shows_none_of_it(
     frames: FrameSlots, settings: CameraSettings
 ) -> None:
     published: list[bytes] = []
-    snapshots = Snapshots([settings], lambda _camera, jpeg: published.append(jpeg))
+    snapshots = Snapshots(lambda _camera, jpeg: published.append(jpeg))
+    snapshots.follow([settings])
     seen = result(next_frame(frames))
     snapshots.offer(seen, new_event=False)
     snapshots.turn(0)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*pip, *offline, source], check=True, timeout=120)
     (wheel,) = folder.glob("rfdetr_edge-*.whl")
     return wheel
+
+
+def with_line(wheel: Path, folder: Path, path: str, line: str) -> Path:
+    """A copy of the wheel with one more line at the end of one of its files."""
+    changed = folder / wheel.name
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            more = f"\n{line}\n".encode() if name == path else b""
+            new.writestr(name, old.read(name) + more)
+    return changed
 
 
 class Installed:

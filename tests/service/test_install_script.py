@@ -1,9 +1,7 @@
-"""systemd/install.sh in the box: what it makes, upgrades that fail, one that works, roll back."""
-
-import shutil
-import zipfile
+"""systemd/install.sh in the box: what it makes, upgrades that fail and work, roll back."""
 
 import pytest
+from conftest import with_line
 
 pytestmark = pytest.mark.e2e
 
@@ -14,16 +12,6 @@ CONFIG = "/etc/rfdetr-edge/config.yaml"
 def first_release_runs(installed):
     installed.box.start_unit("rfdetr-edge")
     assert installed.running()[0] == "0.1.0-1"
-
-
-def with_line(wheel, folder, path, line):
-    """A copy of the wheel with one more line at the end of one of its files."""
-    changed = folder / wheel.name
-    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(changed, "w") as new:
-        for name in old.namelist():
-            more = f"\n{line}\n".encode() if name == path else b""
-            new.writestr(name, old.read(name) + more)
-    return changed
 
 
 def test_it_makes_account_folders_and_command(box):
@@ -50,30 +38,6 @@ def test_it_checks_the_configuration_with_what_only_the_service_has(installed, b
     box.write(CONFIG, config + "spoool: {}\n")
     assert f"{CONFIG}: spoool: unknown key" in installed.script("--check-config", code=1)
     box.write(CONFIG, config)
-
-
-def test_an_upgrade_that_cannot_be_installed_leaves_the_old_one_running(
-    installed, box, wheel, tmp_path
-):
-    before = installed.running()
-    half = tmp_path / wheel.name
-    shutil.copy(wheel, half)
-    with half.open("r+b") as file:
-        file.truncate(half.stat().st_size // 2)
-    installed.install(half, code=1)
-    assert installed.running() == before
-    assert box.run("ls", "/opt/rfdetr-edge/releases") == "0.1.0-1"
-
-
-def test_an_upgrade_that_refuses_the_configuration_leaves_the_old_one_running(
-    installed, box, wheel, tmp_path
-):
-    before = installed.running()
-    refuses = "def load_config(*_): raise ConfigError(['this release wants less'])"
-    said = installed.install(with_line(wheel, tmp_path, "edge/config.py", refuses), code=1)
-    assert "\nthis release wants less\n" in said
-    assert installed.running() == before
-    assert box.run("ls", "/opt/rfdetr-edge/releases") == "0.1.0-1"
 
 
 def test_an_upgrade_that_does_not_start_makes_room_for_the_old_one(installed, box, wheel, tmp_path):

@@ -63,6 +63,7 @@ function showCamera(camera) {
   setText(card, "fps", off ? "" : `${camera.fps.toFixed(1)} fps`);
   setText(card, "age", off ? "" : age(camera.age_s));
   setText(card, "size", camera.size && `${camera.size[0]}×${camera.size[1]}`);
+  setText(card, "decoder", camera.decoder && `decoder ${camera.decoder}`);
   setText(card, "source", camera.source);
   showCounts(shown(card, "counts"), camera.counts);
 }
