@@ -320,10 +320,12 @@ class Daemon:
         return InferenceRun(load, self._loop.run, self._wake.set)
 
     def _scope_of(self, config: Config, checkpoint: "Checkpoint") -> "Scope":
+        from edge.camera_report import Desk
         from edge.scope import Scope
 
-        cameras, before = self._cameras.current, self._scope
-        self._scope = Scope.of(self._outlets, config, self._session, checkpoint, cameras, before)
+        before = None if self._scope is None else self._scope.desk
+        desk = Desk.of(self._outlets, config, self._session, checkpoint, before)
+        self._scope = Scope.of(desk, config.node, checkpoint.sha256, self._cameras.current)
         return self._scope
 
     def _throttled(self) -> str:

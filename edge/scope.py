@@ -2,16 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from edge.camera_report import Desk
 from edge.capture.camera import Camera
-from edge.config import Config
-from edge.outlets import Outlets
 from edge.version import __version__
-
-if TYPE_CHECKING:
-    from edge.rfdetr.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +21,14 @@ class Scope:
     info: Mapping[str, object]
 
     @classmethod
-    def of(
-        cls,
-        outlets: Outlets,
-        config: Config,
-        session: str,
-        checkpoint: "Checkpoint",
-        cameras: Sequence[Camera],
-        before: "Scope | None" = None,
-    ) -> "Scope":
-        """``before``: the scope that this one follows in the session."""
+    def of(cls, desk: Desk, node: str, sha256: str, cameras: Sequence[Camera]) -> "Scope":
+        """``sha256`` is the checkpoint's."""
         info = {
             "version": __version__,
-            "session": session,
-            "node": config.node,
-            "model": checkpoint.variant.name,
-            "checkpoint_sha256": checkpoint.sha256,
-            "labels": [name for name in checkpoint.names if name is not None],
+            "session": desk.session,
+            "node": node,
+            "model": desk.model,
+            "checkpoint_sha256": sha256,
+            "labels": [name for name in desk.names if name is not None],
         }
-        desk = Desk.of(
-            outlets, config, session, checkpoint, None if before is None else before.desk
-        )
         return cls(desk, cameras, info)

@@ -234,7 +234,11 @@ StandardError=inherit
 TEXT
     systemctl daemon-reload
     systemctl start rfdetr-edge-check 2>/dev/null || accepted=no
-    cat "$scratch/said" 2>/dev/null || systemctl status --no-pager rfdetr-edge-check || true
+    if [ -s "$scratch/said" ]; then
+        cat "$scratch/said"
+    else # what it says where it could not even be asked
+        systemctl status --no-pager --full rfdetr-edge-check || true
+    fi
     systemctl reset-failed rfdetr-edge-check 2>/dev/null || true
     rm $check
     systemctl daemon-reload

@@ -5,7 +5,7 @@ set -eu
 
 packages="python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools gstreamer1.0-plugins-base
 gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-gstreamer1.0-python3-plugin-loader python3-gst-1.0 python3-venv glib-networking mosquitto mosquitto-clients openssl prometheus chromium gcc libc6-dev"
+gstreamer1.0-python3-plugin-loader python3-gst-1.0 python3-venv glib-networking mosquitto mosquitto-clients systemd iproute2 openssl prometheus chromium gcc libc6-dev"
 [ $# -eq 0 ] || packages=$*
 
 missing=""

@@ -26,7 +26,8 @@ def why_there_is_none() -> str | None:
         return "no systemd is installed"
     if _cgroup2() is None:
         return "no cgroup2 hierarchy is mounted"
-    tried = subprocess.run(["unshare", "--fork", *NAMESPACES, "true"], check=False)
+    trial = ["unshare", "--fork", *NAMESPACES, "true"]
+    tried = subprocess.run(trial, stderr=subprocess.DEVNULL, check=False)
     return None if tried.returncode == 0 else "namespaces are not allowed here"
 
 
