@@ -154,10 +154,10 @@ install_package() { # VERSION
     [ -z "$wheels" ] || pip+=(--no-index --find-links "$wheels")
     local constraints=$scratch/constraints.txt
     case $torch in
-    none) echo "-c $clone/constraints/runtime.txt" >"$constraints" ;;
+    none) echo "-c '$clone/constraints/runtime.txt'" >"$constraints" ;;
     *)
         extras+=("torch-$torch")
-        sed "s#^-c #-c $clone/constraints/#" "$clone/constraints/torch-$torch.txt" >"$constraints"
+        sed "s#^-c \(.*\)#-c '$clone/constraints/\1'#" "$clone/constraints/torch-$torch.txt" >"$constraints"
         ;;
     esac
     if "$release/bin/python" -c 'import cv2' 2>/dev/null; then
@@ -359,6 +359,7 @@ uninstall_task() {
 main() {
     parse "$@"
     [ "$(id -u)" = 0 ] || die "needs root: sudo $0 $*"
+    umask 022 # the service reads what root installs
     take_lock
     "${task}_task"
 }

@@ -301,6 +301,7 @@ def test_each_hanging_thread_is_replaced_and_counted() -> None:
         clock.uptime += 31.0
         bench.camera.supervise(clock.uptime)
         assert bench.camera.abandoned == number
+    bench.camera.stop()  # else the last one would fail and try again, for as long as the tests run
     hang.set()
 
 

@@ -74,7 +74,9 @@ class Installed:
         return self.script("--torch", "none", *source, code=code)
 
     def script(self, *options: str, code: int = 0) -> str:
-        return self.box.run(REPOSITORY / "systemd/install.sh", *options, code=code)
+        """Run install.sh as a root whose new files are for nobody else; its output."""
+        strict = ["sh", "-c", 'umask 077; exec "$0" "$@"']
+        return self.box.run(*strict, REPOSITORY / "systemd/install.sh", *options, code=code)
 
     def another(self, name: str, config: str, drop_in: str = "") -> None:
         """A second service from the same unit: only its paths differ, and what ``drop_in`` says."""
