@@ -10,7 +10,6 @@ readonly UNIT=/usr/local/lib/systemd/system/rfdetr-edge.service # /etc/systemd/s
 readonly DROP_INS=/etc/systemd/system/rfdetr-edge.service.d
 readonly COMMAND=/usr/local/bin/rfdetr-edge
 readonly ACCOUNT=rfdetr-edge
-readonly TORCH_LIBRARIES=(nvidia-cudss-cu12==0.5.0.16 nvidia-cusparselt-cu12==0.7.1)
 
 usage() {
     cat <<'TEXT'
@@ -163,8 +162,6 @@ install_package() { # VERSION
     if "$release/bin/python" -c 'import cv2' 2>/dev/null; then
         own_opencv=no
     else
-        [ "$torch" != jp6-cu126 ] ||
-            die "$python does not see JetPack's OpenCV, which decodes on the hardware: apt install libopencv-python"
         own_opencv=yes
         extras+=(opencv)
     fi
@@ -197,7 +194,7 @@ add_torch_libraries() {
         die "$(tail -n 1 "$scratch/torch")"
     fi
     say "adding libraries that torch misses: $(tail -n 1 "$scratch/torch")"
-    "${pip[@]}" --no-deps "${TORCH_LIBRARIES[@]}"
+    "${pip[@]}" --no-deps --requirement "$clone/constraints/jetson-libraries.txt"
     local packages
     packages=$(compgen -G "$release/lib/python3*/site-packages")
     ln -sf "$packages"/nvidia/*/lib/*.so* "$packages/torch/lib/"
