@@ -233,11 +233,11 @@ class Daemon:
         started_s = time.monotonic()
         self._notifier.stopping()
         self._stopping.set()
-        self._reload.stop()
         self._cameras.stop()
         stuck = not self._cameras.join(CAPTURE_STOP_S)
         # One loop after the other: what inference finishes now still goes out.
         stuck |= not self._inference.stop(INFERENCE_STOP_S)
+        stuck |= not self._reload.stop()
         for frame in self._slots.drain():
             self._metrics.frames_dropped.labels(frame.camera, "shutdown").inc()
         self._stop_events.set()

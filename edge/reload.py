@@ -77,11 +77,12 @@ class Reload:
             self._notifier.reloading()
             self._begin()
 
-    def stop(self) -> None:
-        """The daemon stops: nothing that is still being loaded is wanted any more."""
-        if self._coming is not None:
-            *_, successor = self._coming
-            successor.stop(0)
+    def stop(self) -> bool:
+        """The daemon stops; False where a model is still being loaded, which is not broken off."""
+        if self._coming is None:
+            return True
+        *_, successor = self._coming
+        return successor.stop(0)
 
     def _begin(self) -> None:
         try:

@@ -280,18 +280,21 @@ def test_stopping_does_not_wait_for_a_model_that_is_being_loaded(tmp_path, monke
     from edge import model_loading
 
     site = Reloading(tmp_path)
-    loading, for_ever = threading.Event(), threading.Event()
+    loading, go_on = threading.Event(), threading.Event()
+    left: list[bool] = []
 
     def hang(*_: Any) -> None:
         loading.set()
-        for_ever.wait(60)
+        go_on.wait(60)
 
     def test() -> None:
         monkeypatch.setattr(model_loading, "load_model", hang)
+        monkeypatch.setattr(site.daemon, "_leave_at_once", lambda: left.append(True))
         site.ask(0.3)
         assert loading.wait(60)
 
     began = time.monotonic()
     site.run(test)
     assert time.monotonic() - began < 50
-    for_ever.set()
+    assert left == [True], "the interpreter must not be taken down around that thread"
+    go_on.set()

@@ -25,7 +25,7 @@ class FakeRun:
 
     def stop(self, within_s: float) -> bool:
         self.stopped = True
-        return True
+        return self.model is not None
 
 
 class Site:
@@ -181,7 +181,8 @@ def test_what_counts_from_the_next_start_is_said_each_time(site: Site, caplog):
 
 
 def test_stopping_leaves_a_model_that_is_being_loaded(site: Site):
+    assert site.reload.stop()
     site.checkpoint.write_bytes(b"new weights")
     site.ask()
-    site.reload.stop()
+    assert not site.reload.stop()
     assert site.loading[0].stopped

@@ -1,6 +1,7 @@
 """The CUDA path on a GPU. Without one, test_frame_pass.py and test_cuda_pipeline.py have to do."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,6 +127,33 @@ def test_capture_beside_threads_that_use_cuda(frames):
     for _ in range(3):
         model = proofs.model_named(DEMO_ID)
         assert proofs.capture_beside_others(model, torch.float16, frames) is None
+
+
+def test_another_model_warms_up_beside_the_one_that_runs(frames):
+    """As a reload does, in a thread of its own; and gives its memory back."""
+    running = proofs.engine_of(proofs.model_named(DEMO_ID), torch.float16)
+    expected = proofs.through(running, frames)
+    held = torch.cuda.memory_reserved()
+    unlike: list[str | None] = []
+    failures: list[BaseException] = []
+
+    def warm_up() -> None:
+        try:
+            coming = proofs.engine_of(proofs.model_named(DEMO_ID), torch.float16)
+            unlike.extend(map(proofs.unlike, proofs.through(coming, frames), expected))
+            assert proofs.pipeline_of(coming).replays
+            coming.close()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=warm_up)
+    thread.start()
+    while thread.is_alive():
+        unlike.extend(map(proofs.unlike, proofs.through(running, frames), expected))
+    assert not failures
+    assert set(unlike) == {None}
+    assert proofs.pipeline_of(running).replays
+    assert torch.cuda.memory_reserved() <= held
 
 
 def test_an_antialiased_resize_has_a_graph_for_each_size(frames):
