@@ -229,7 +229,7 @@ def test_counts_that_just_fit_are_whole() -> None:
 def test_the_smallest_budget_holds_under_the_longest_names(character: str) -> None:
     messages = builder(512, node="n" * 300, model=character * 300)
     of = Frame("c" * 300, 10**10, Timestamp(4e9, 123456789.123, False), frame().image)
-    messages._seq[of.camera] = 10**9
+    messages.seq[of.camera] = 10**9
     objects = objects_of_many_labels(1000, 200)
     payload = messages.build(of, objects, 123456999.1236, 12345678.912, 123459999.1236)
     message = json.loads(payload)

@@ -84,7 +84,8 @@ class Installed:
         box.write(file, config)
         text = box.file("/usr/local/lib/systemd/system/rfdetr-edge.service").read_text()
         box.write(f"{UNIT_FOLDER}/{name}.service", text.replace("config.yaml", f"{name}.yaml"))
-        paths = f"[Service]\nStateDirectory=\nStateDirectory={name}\n{drop_in}"
+        folders = [f"{kind}Directory=\n{kind}Directory={name}" for kind in ("State", "Runtime")]
+        paths = "\n".join(["[Service]", *folders, drop_in])
         box.write(f"{UNIT_FOLDER}/{name}.service.d/paths.conf", paths)
         box.run("systemctl", "daemon-reload")
 
@@ -142,7 +143,9 @@ def _configure(installed: Installed) -> None:
     box.run("chmod", "0600", "/etc/rfdetr-edge/mqtt_password")
     drop_in = (REPOSITORY / "systemd/drop-ins/mqtt-password.conf").read_text()
     box.write(f"{UNIT_FOLDER}/rfdetr-edge.service.d/mqtt-password.conf", drop_in)
-    hanging = Path(__file__).parent / "hanging_daemon.py"
+    # A copy: a service has a /tmp of its own, and the repository may be in this machine's.
+    hanging = "/opt/hanging_daemon.py"
+    box.write(hanging, (Path(__file__).parent / "hanging_daemon.py").read_text())
     installed.another(
         "hung",
         configuration(SHAPES),

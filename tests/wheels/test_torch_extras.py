@@ -235,18 +235,23 @@ def test_a_folder_made_as_documented_installs_without_any_index(tmp_path, public
     shutil.copytree(CONSTRAINTS, tmp_path / "constraints")
     serve_nvidia(tmp_path, vendor, tag="py3-none-any")
     public.add("sympy", "1.14.0", "py3-none-any", "public")
-    build, download, *_, install = documented_commands(REPOSITORY / "docs/offline-install.md", "$ ")
+    for name, version in (("cudss", "0.5.0.16"), ("cusparselt", "0.7.1")):
+        public.add(f"nvidia-{name}-cu12", version, "py3-none-any", "public")
+    commands = documented_commands(REPOSITORY / "docs/offline-install.md", "$ ")
+    build, download, libraries, _, install, add_libraries = commands
     assert build == ["wheel", "--no-deps", "--wheel-dir", "wheels", "."]
-    result = pip(download, tmp_path, public)
-    assert result.returncode == 0, result.stderr
+    for command in (download, libraries):
+        result = pip(command, tmp_path, public)
+        assert result.returncode == 0, result.stderr
     built, wheel = make_wheel(
         "rfdetr-edge", "0.1.0", "py3-none-any", "us", requires=requires("rfdetr-edge")
     )
     (tmp_path / "wheels" / built).write_bytes(wheel)
     python = empty_environment(tmp_path)
     asked = len(public.asked), len(vendor.asked)
-    result = pip(install, tmp_path, public, options=["--python", python])
-    assert result.returncode == 0, result.stderr
+    for command in (install, add_libraries):
+        result = pip(command, tmp_path, public, options=["--python", python])
+        assert result.returncode == 0, result.stderr
     assert makers(python) == {"torch": "NVIDIA", "torchvision": "NVIDIA", "numpy": "public"}
     assert (len(public.asked), len(vendor.asked)) == asked
 
