@@ -281,7 +281,11 @@ class Daemon:
 
     def prepare(self, config: Config) -> InferenceRun:
         """Begin to load the model of ``config`` beside the running one."""
-        successor = self._run_of(config, beside=True)
+        running = self._inference.model
+        assert running is not None
+        device = config.model.device
+        on_cpu = running.engine.device.type == "cpu" and device == self._config.model.device
+        successor = self._run_of(config, beside=True, patient=on_cpu)
         successor.start()
         return successor
 
@@ -308,7 +312,9 @@ class Daemon:
         self._draw(config)
         self._cameras.start()
 
-    def _run_of(self, config: Config, *, beside: bool = False) -> InferenceRun:
+    def _run_of(
+        self, config: Config, *, beside: bool = False, patient: bool = False
+    ) -> InferenceRun:
         def load() -> "LoadedModel":
             # Late imports: torch takes a second or more, and the page should answer before that.
             from edge.model_loading import load_model
@@ -317,7 +323,7 @@ class Daemon:
                 check_room(config.model, config.cache_dir)
             return load_model(config, self._config_file)
 
-        return InferenceRun(load, self._loop.run, self._wake.set)
+        return InferenceRun(load, self._loop.run, self._wake.set, patient=patient)
 
     def _scope_of(self, config: Config, checkpoint: "Checkpoint") -> "Scope":
         from edge.camera_report import Desk

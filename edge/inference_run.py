@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edge.process import thread_cpu_ns
+from edge.process import make_way, thread_cpu_ns
 
 if TYPE_CHECKING:
     from edge.inference.loop import Infers
@@ -25,14 +25,22 @@ class InferenceRun:
         load: "Callable[[], LoadedModel]",
         infer: "Callable[[Infers, threading.Event], None]",
         changed: Callable[[], None],
+        *,
+        patient: bool = False,
     ) -> None:
-        """``infer(engine, stop)`` is the inference loop, which returns once ``stop`` is set."""
+        """``infer(engine, stop)`` is the inference loop, which returns once ``stop`` is set.
+
+        ``patient``: load in a thread of the lowest priority, which may be another one where the
+        engine is on a CPU; so the model that infers meanwhile keeps the processor.
+        """
         self._load, self._infer, self._changed = load, infer, changed
+        self._patient = patient
         self.model: LoadedModel | None = None
         self.failure: BaseException | None = None
         self._begin = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._loader = self._thread
         self._worked_ns = 0
 
     def start(self) -> None:
@@ -55,13 +63,34 @@ class InferenceRun:
         return not self._thread.is_alive()
 
     def works(self) -> bool:
-        """Whether the thread has done anything since this was asked last: loading may hang."""
-        before_ns, self._worked_ns = self._worked_ns, thread_cpu_ns(self._thread.native_id)
+        """Whether loading has done anything since this was asked last: it may hang."""
+        before_ns, self._worked_ns = self._worked_ns, thread_cpu_ns(self._loader.native_id)
         return self._worked_ns > before_ns
+
+    def _loaded(self) -> "LoadedModel":
+        if not self._patient:
+            return self._load()
+        loaded: list[LoadedModel] = []
+        failures: list[BaseException] = []
+
+        def load() -> None:
+            make_way()
+            try:
+                loaded.append(self._load())
+            except BaseException as error:
+                failures.append(error)
+
+        # A priority that was lowered cannot be raised again: not ours, which is to infer.
+        self._loader = threading.Thread(target=load, name="loading", daemon=True)
+        self._loader.start()
+        self._loader.join()
+        for error in failures:
+            raise error
+        return loaded[0]
 
     def _run(self) -> None:
         try:
-            self.model = model = self._load()
+            self.model = model = self._loaded()
             self._changed()
             self._begin.wait()
             self._infer(model.engine, self._stop)

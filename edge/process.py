@@ -1,6 +1,8 @@
 """What this process may use, and what its threads have used."""
 
+import os
 import resource
+import threading
 from pathlib import Path
 
 
@@ -19,3 +21,8 @@ def raise_descriptor_limit(wanted: int = 65536) -> None:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def make_way() -> None:
+    """The calling thread, and those that it starts, get the processor when no other wants it."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
