@@ -1,6 +1,7 @@
 """The command line: ``rfdetr-edge run | demo | check-config | predict | bench | doctor``."""
 
 import argparse
+import errno
 import logging
 import os
 import signal
@@ -150,6 +151,11 @@ def _until_read_enough(
     """A reader who closes the pipe, as ``head`` does, has seen enough."""
     try:
         return command(arguments)
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if error.errno == errno.EPIPE:
+            return 0
+        print(f"rfdetr-edge: {error.strerror}", file=sys.stderr)
+        return EXIT_FAILED

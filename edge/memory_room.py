@@ -1,5 +1,6 @@
 """Whether there is room in memory for a second model beside the one that runs."""
 
+import re
 from pathlib import Path
 
 from edge.config import ModelSettings
@@ -45,9 +46,18 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     while group != root / "sys/fs" and group.is_relative_to(root):
         limit, used = _number(group / "memory.max"), _number(group / "memory.current")
         if limit is not None and used is not None:
-            left.append(limit - used)
+            left.append(limit - used + _file_cache(group))
         group = group.parent
     return min(left, default=None)
+
+
+def _file_cache(group: Path) -> int:
+    """Counts as used, and is given back when it is needed: what was read of files."""
+    try:
+        text = (group / "memory.stat").read_text()
+    except OSError:
+        return 0
+    return sum(map(int, re.findall(r"^(?:in)?active_file (\d+)$", text, re.MULTILINE)))
 
 
 def _number(path: Path) -> int | None:

@@ -164,6 +164,8 @@ def _differences(before: Config, after: Config, successor: InferenceRun | None) 
         "removed": [name for name in was if name not in is_],
     }
     told = [f"cameras {kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+    if not told and list(was) != list(is_):
+        told.append("the cameras' order")
     if successor is not None:
         told.append("the model was loaded anew")
     told += [key for key in ("tracking", "log") if getattr(before, key) != getattr(after, key)]

@@ -40,6 +40,14 @@ def test_the_narrowest_group_counts(tmp_path):
     assert available_bytes(root) == 500 * MIB
 
 
+def test_what_was_read_of_files_is_given_back(tmp_path):
+    root = machine(tmp_path, 4000, "/edge")
+    limit(root / "sys/fs/cgroup/edge", str(1500 * MIB), 1400)
+    stat = f"anon {300 * MIB}\nfile {1100 * MIB}\ninactive_file {900 * MIB}\n"
+    (root / "sys/fs/cgroup/edge/memory.stat").write_text(f"{stat}active_file {100 * MIB}\n")
+    assert available_bytes(root) == 1100 * MIB
+
+
 def test_where_nothing_says_how_much_there_is_nothing_is_refused(tmp_path):
     assert available_bytes(tmp_path) is None
     check_room(settings(tmp_path / "none.pth"), tmp_path, tmp_path)

@@ -108,6 +108,14 @@ def test_cameras_are_taken_over_without_another_model(site: Site, caplog):
     assert len(site.taken_over) == 1
 
 
+def test_another_order_is_a_change(site: Site, caplog):
+    cameras = [{"id": name, "source": "shapes:"} for name in ("a", "b")]
+    site.ask(cameras=cameras)
+    site.ask(cameras=cameras[::-1])
+    assert "reloaded: the cameras' order" in caplog.text
+    assert [camera.id for camera in site.taken_over[-1][0].cameras] == ["b", "a"]
+
+
 def test_a_bad_file_is_refused_with_every_problem(site: Site, caplog):
     site.ask(cameras=[{"id": "dock", "source": "rstp://x"}], trackin={})
     assert (site.taken_over, site.told, site.success()) == ([], ["reloading", "ready"], 0)

@@ -121,11 +121,11 @@ class GstreamerPipeline:
         error, details = ctypes.POINTER(GError)(), ctypes.c_void_p()
         self._gst.gst_message_parse_error(message, ctypes.byref(error), ctypes.byref(details))
         words = (error.contents.message or b"").decode(errors="replace")
-        whose = _element(ctypes.string_at(details.value or b"").decode(errors="replace"))
+        whose = element_of(ctypes.string_at(details.value or b"").decode(errors="replace"))
         self._gst.g_error_free(error)
         self._gst.g_free(details)
         self._gst.gst_mini_object_unref(message)
-        return re.sub(r"://[^/\s]*@", "://***@", f"{whose}: {words}")
+        return f"{whose}: {without_addresses(words)}"
 
     def _parser_s_words(self, failure: "ctypes._Pointer[GError]") -> str:
         error = failure.contents
@@ -135,7 +135,16 @@ class GstreamerPipeline:
         return words or "is not a valid GStreamer pipeline (gst-launch-1.0 says why)"
 
 
-def _element(details: str) -> str:
-    """The name of the element that reported, as its path in the details ends."""
-    names = re.findall(r"/\w[\w+-]*:([\w+-]+)", details)
-    return names[-1] if names else "GStreamer"
+def element_of(details: str) -> str:
+    """Which element reported, by its path in GStreamer's details: ``file.c(1): f (): /path:``.
+
+    What follows on further lines may be an address with a password in it. The number that GStreamer
+    gives to an element without a name is left out: it is another one at each attempt.
+    """
+    path = re.match(r"[^\n]*? \(\): ((?:/[\w+-]+:[\w+-]+)+)", details)
+    return re.sub(r"\d+$", "", path[1].rpartition(":")[2]) if path else "GStreamer"
+
+
+def without_addresses(words: str) -> str:
+    """What GStreamer says, without anything that may be a part of an address."""
+    return re.sub(r"\S*(?::/|@|\?)\S*", "***", words)

@@ -127,4 +127,4 @@ def page(settings: "HttpSettings", daemon_runs: bool) -> Iterator[Finding]:
                 f"ss -ltnp 'sport = :{settings.port}' names it; or set another http.port",
             )
     else:
-        yield ok("page", f"{where} is free")
+        yield ok("page", f"{where} is free" if settings.port else f"{where}, any port that is free")

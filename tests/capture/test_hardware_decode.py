@@ -6,9 +6,11 @@ pipelines link and negotiate as on a Jetson. What NVIDIA's own elements do beyon
 
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -158,6 +160,45 @@ def test_passwords_stay_secret(worker: PipelineWorker) -> None:
     assert "error" in own
     assert broken["error"].endswith("is not a valid GStreamer pipeline (gst-launch-1.0 says why)")
     assert "Wr0ngSecret" not in f"{refused}{own}{broken}{worker.printed}"
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[str]:
+    """host:port of an HTTP server that lets nobody in."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        "souphttpsrc location=http://viewer:Wr0ngSecret@{} ! multipartdemux ! jpegdec",
+        "souphttpsrc location=http://{}/x?token=Wr0ngSecret ! multipartdemux ! jpegdec",
+        "uridecodebin uri=http://viewer:Wr0ngSecret@{}",
+        "uridecodebin uri=rtsp:/viewer:Wr0ngSecret@{}/x",
+        "filesrc location=http://viewer:Wr0ngSecret@{} ! jpegdec",
+    ],
+)
+def test_addresses_in_a_pipeline_stay_secret(
+    worker: PipelineWorker, refusing_server: str, pipeline: str
+) -> None:
+    opened = worker.call("open", source=f"gstreamer:{pipeline.format(refusing_server)}")
+    failed = opened if "error" in opened else worker.call("grab", number=1)
+    assert failed["error"].startswith(f"gstreamer:{pipeline.split(maxsplit=1)[0]} ***")
+    assert "Wr0ngSecret" not in f"{opened}{failed}{worker.printed}"
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])

@@ -3,6 +3,7 @@
 import pytest
 
 from edge.capture.address import CsiAddress, GstreamerAddress, RtspAddress
+from edge.capture.gstreamer_pipeline import element_of, without_addresses
 from edge.capture.pipelines import (
     csi_pipeline,
     elements,
@@ -92,3 +93,30 @@ def test_quoted_text_is_one_word_that_ends_in_a_quote() -> None:
         assert text.startswith('\\"')
         assert text.endswith('\\"')
     assert quoted("a\\") == '\\"a\\\\134\\"'
+
+
+@pytest.mark.parametrize(
+    ("details", "element"),
+    [
+        (
+            "../gst/tcp.c(12): gst_rtspsrc_open (): /GstPipeline:pipeline7/GstRTSPSrc:rtspsrc12:\n"
+            "Failed to connect.",
+            "rtspsrc",
+        ),
+        (
+            "../ext/soup.c(9): parse (): /GstPipeline:pipeline0/GstSoupHTTPSrc:door:\n"
+            "Unauthorized (401), URL: http://viewer:secret@10.0.0.4/x, Redirect to: (NULL)",
+            "door",
+        ),
+        ("http://viewer:secret@10.0.0.4/x:y", "GStreamer"),
+        ("", "GStreamer"),
+    ],
+)
+def test_the_element_that_failed_is_read_from_its_path_alone(details: str, element: str) -> None:
+    assert element_of(details) == element
+
+
+def test_addresses_are_left_out_of_errors() -> None:
+    assert without_addresses('No such file "http://u:p w@h/x".') == "No such file *** ***"
+    assert without_addresses("Could not open rtsp:/u:p@h/x?token=1 now") == "Could not open *** now"
+    assert without_addresses("Unauthorized: 12/20") == "Unauthorized: 12/20"
