@@ -45,7 +45,7 @@ say() { echo "== $*"; }
 task=install torch='' wheels='' python=python3 system_packages=no purge=no
 
 value() { # OPTION [VALUE]
-    [ $# -ge 2 ] || die "$1 needs a value" 2
+    [ -n "${2-}" ] || die "$1 needs a value" 2
     echo "$2"
 }
 
@@ -90,6 +90,11 @@ choose_source() {
     [ -z "$wheels" ] && return
     wheels=$(cd "$wheels" 2>/dev/null && pwd) || die "--wheels: no such folder" 2
     compgen -G "$wheels/rfdetr_edge-*.whl" >/dev/null || die "$wheels holds no wheel of rfdetr-edge itself" 2
+}
+
+choose_python() {
+    "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null ||
+        die "$python is no Python 3.10 to 3.13 that runs here; --python names one" 2
 }
 
 # -- the steps -------------------------------------------------------------------------------------
@@ -151,14 +156,12 @@ install_package() { # VERSION
     [ -z "$wheels" ] || pip=(env PIP_CONFIG_FILE=/dev/null "${pip[@]}" --isolated)
     pip+=(install)
     [ -z "$wheels" ] || pip+=(--no-index --find-links "$wheels")
-    local constraints=$scratch/constraints.txt
-    case $torch in
-    none) echo "-c '$clone/constraints/runtime.txt'" >"$constraints" ;;
-    *)
+    cp -r "$clone/constraints" "$scratch"
+    local constraints=$scratch/constraints/runtime.txt
+    if [ "$torch" != none ]; then
         extras+=("torch-$torch")
-        sed "s#^-c \(.*\)#-c '$clone/constraints/\1'#" "$clone/constraints/torch-$torch.txt" >"$constraints"
-        ;;
-    esac
+        constraints=$scratch/constraints/torch-$torch.txt
+    fi
     if "$release/bin/python" -c 'import cv2' 2>/dev/null; then
         own_opencv=no
     else
@@ -215,7 +218,8 @@ service_has_failed() { running_systemd && systemctl is-failed --quiet rfdetr-edg
 # and credentials, in a unit of its own beside the running one.
 configuration_is_accepted_by() { # RELEASE
     running_systemd || return 0
-    local check=/run/systemd/system/rfdetr-edge-check.service accepted=yes
+    local name=rfdetr-edge-check accepted=yes
+    local check=/run/systemd/system/$name.service
     cat "$1/share/rfdetr-edge.service" $DROP_INS/*.conf >$check 2>/dev/null || true
     cat >>$check <<TEXT
 
@@ -226,17 +230,21 @@ ExecStart=$1/bin/rfdetr-edge check-config -c $CONFIG_DIR/config.yaml
 ExecReload=
 Restart=no
 WatchdogSec=0
+# Of its own: systemd removes it when the check ends.
+RuntimeDirectory=
+RuntimeDirectory=$name
+Environment=GST_REGISTRY=%t/$name/gstreamer-registry.bin
 StandardOutput=file:$scratch/said
 StandardError=inherit
 TEXT
     systemctl daemon-reload
-    systemctl start rfdetr-edge-check 2>/dev/null || accepted=no
+    systemctl start $name 2>/dev/null || accepted=no
     if [ -s "$scratch/said" ]; then
         cat "$scratch/said"
     else # what it says where it could not even be asked
-        systemctl status --no-pager --full rfdetr-edge-check || true
+        systemctl status --no-pager --full $name || true
     fi
-    systemctl reset-failed rfdetr-edge-check 2>/dev/null || true
+    systemctl reset-failed $name 2>/dev/null || true
     rm $check
     systemctl daemon-reload
     [ $accepted = yes ]
@@ -260,21 +268,23 @@ switch_to() { # RELEASE
 # -- the tasks -------------------------------------------------------------------------------------
 
 before='' was_up=no      # the release in use when we came, and whether the service was up
+on_trial=''              # the release that is put in its place, until it has started
 unfinished='' scratch='' # what goes when we fail, and what goes in any case
 
-# Whatever ends us, the machine is left with a release that works: the new one, or the one before.
+# Whatever ends us, the machine is left with a release that works: the one on trial, or the one before.
 on_exit() {
-    if [ -n "$unfinished" ] && [ -n "$before" ] && [ "$(readlink -f $PREFIX/current)" = "$unfinished" ]; then
+    if [ -n "$on_trial" ] && [ -n "$before" ] && [ "$(readlink -f $PREFIX/current)" = "$on_trial" ]; then
         say "back to $(basename "$before")"
         switch_to "$before"
         [ $was_up = no ] || restart || true
     fi
-    rm -rf "$scratch" ${unfinished:+"$unfinished"}
+    [ "$(readlink -f $PREFIX/current)" = "$unfinished" ] || rm -rf ${unfinished:+"$unfinished"}
+    rm -rf "$scratch"
 }
 
 # One at a time; the lock goes with the process.
 take_lock() {
-    exec 9>/run/lock/rfdetr-edge-install
+    exec 9>/run/rfdetr-edge-install.lock # root's folder: in /run/lock anybody could hold it
     flock --nonblock 9 || die "another install.sh is at work"
     scratch=$(mktemp -d)
     trap on_exit EXIT
@@ -284,25 +294,35 @@ take_lock() {
 install_task() {
     choose_torch
     choose_source
+    choose_python
     make_account
     make_folders
     make_configuration
     [ ! -e $PREFIX/current ] || before=$(readlink -f $PREFIX/current)
     build_release
-    if service_is_up; then
-        was_up=yes
-        configuration_is_accepted_by "$release" ||
-            die "this release refuses $CONFIG_DIR/config.yaml (see above); the one before goes on"
-    fi
-    switch_to "$release"
-    if [ $was_up = yes ]; then
-        restart || die "the new release does not start (journalctl -u rfdetr-edge)"
-    fi
+    if service_is_up; then was_up=yes; fi
+    replace_by "$release"
     unfinished=''
-    [ -z "$before" ] || point previous "$before"
     remove_old_releases
     say "installed $(basename "$release")"
     [ $was_up = yes ] || say "edit $CONFIG_DIR/config.yaml, then: systemctl enable --now rfdetr-edge"
+}
+
+# $before by another release, which stays only where it takes the configuration and starts.
+replace_by() { # RELEASE
+    local name
+    name=$(basename "$1")
+    if [ $was_up = yes ]; then
+        configuration_is_accepted_by "$1" ||
+            die "$name refuses $CONFIG_DIR/config.yaml (see above); nothing has changed"
+    fi
+    on_trial=$1
+    switch_to "$1"
+    if [ $was_up = yes ]; then
+        restart || die "$name does not start (journalctl -u rfdetr-edge)"
+    fi
+    on_trial=''
+    [ -z "$before" ] || point previous "$before"
 }
 
 # Returns when the daemon says that it is ready.
@@ -330,10 +350,8 @@ rollback_task() {
     target=$(readlink -f $PREFIX/previous)
     before=$(readlink -f $PREFIX/current)
     if service_is_up || service_has_failed; then was_up=yes; fi
-    switch_to "$target"
-    point previous "$before"
+    replace_by "$target"
     say "now on $(basename "$target"); --rollback goes back to $(basename "$before")"
-    [ $was_up = no ] || restart || die "the service does not start: journalctl -u rfdetr-edge"
 }
 
 uninstall_task() {

@@ -6,6 +6,8 @@ import pytest
 from conftest import with_line
 
 CONFIG = "/etc/rfdetr-edge/config.yaml"
+# Changed in what only a release of its own can know.
+REFUSES = "def load_config(*_): raise ConfigError(['this release wants less'])"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,9 +33,7 @@ def test_an_upgrade_that_refuses_the_configuration_leaves_the_old_one_running(
     installed, box, wheel, tmp_path
 ):
     before = installed.running()
-    # Changed in what only a release of its own can know.
-    refuses = "def load_config(*_): raise ConfigError(['this release wants less'])"
-    said = installed.install(with_line(wheel, tmp_path, "edge/config.py", refuses), code=1)
+    said = installed.install(with_line(wheel, tmp_path, "edge/config.py", REFUSES), code=1)
     assert "\nthis release wants less\n" in said, said
     assert installed.running() == before
     assert box.run("ls", "/opt/rfdetr-edge/releases") == "0.1.0-1"
@@ -52,3 +52,16 @@ def test_a_stopped_service_is_upgraded_whatever_its_configuration_says(installed
 def test_only_two_releases_are_kept(installed, box, wheel):
     installed.install(wheel)
     assert box.run("ls", "/opt/rfdetr-edge/releases").split() == ["0.1.0-2", "0.1.0-3"]
+
+
+def test_rolling_back_to_what_refuses_the_configuration_changes_nothing(installed, box):
+    config = box.file(CONFIG).read_text()
+    box.write(CONFIG, config.replace("spoool: {}\n", ""))
+    box.start_unit("rfdetr-edge")
+    before = installed.running()
+    with (installed.code("previous") / "config.py").open("a") as file:
+        file.write(f"\n{REFUSES}\n")
+    said = installed.script("--rollback", code=1)
+    assert "\nthis release wants less\n" in f"\n{said}", said
+    assert installed.running() == before
+    assert (installed.link("current"), installed.link("previous")) == ("0.1.0-3", "0.1.0-2")

@@ -13,6 +13,7 @@ from systemd_box import REPOSITORY, SystemdBox, why_there_is_none
 
 PASSWORD = "a b:c@d"
 UNIT_FOLDER = "/etc/systemd/system"
+CLONE = "/root/it's #1 & only"  # a link to the repository, by a name that wants quoting
 SHAPES = {"id": "dock", "source": "shapes:?size=320x240&fps=5"}
 
 
@@ -76,7 +77,7 @@ class Installed:
     def script(self, *options: str, code: int = 0) -> str:
         """Run install.sh as a root whose new files are for nobody else; its output."""
         strict = ["sh", "-c", 'umask 077; exec "$0" "$@"']
-        return self.box.run(*strict, REPOSITORY / "systemd/install.sh", *options, code=code)
+        return self.box.run(*strict, f"{CLONE}/systemd/install.sh", *options, code=code)
 
     def another(self, name: str, config: str, drop_in: str = "") -> None:
         """A second service from the same unit: only its paths differ, and what ``drop_in`` says."""
@@ -92,6 +93,13 @@ class Installed:
     def link(self, name: str) -> str:
         """The release that ``current`` or ``previous`` points to."""
         return self.box.run("readlink", f"/opt/rfdetr-edge/{name}").rsplit("/", 1)[1]
+
+    def code(self, link: str) -> Path:
+        """The package ``edge`` of the release that ``current`` or ``previous`` points to."""
+        (edge,) = self.box.file(f"/opt/rfdetr-edge/releases/{self.link(link)}").glob(
+            "lib/python3*/site-packages/edge"
+        )
+        return edge
 
     def running(self) -> tuple[str, str]:
         """The release that the service runs, and its process id."""
@@ -116,6 +124,7 @@ def installed(wheel: Path) -> Iterator[Installed]:
     try:
         box.start()
         _start_broker(box)
+        box.run("ln", "-s", REPOSITORY, CLONE)
         installed = Installed(box)
         installed.install(wheel)
         _configure(installed)
