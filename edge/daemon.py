@@ -237,6 +237,7 @@ class Daemon:
         stuck = not self._cameras.join(CAPTURE_STOP_S)
         # One loop after the other: what inference finishes now still goes out.
         stuck |= not self._inference.stop(INFERENCE_STOP_S)
+        self._failure = self._failure or self._inference.failure
         stuck |= not self._reload.stop()
         for frame in self._slots.drain():
             self._metrics.frames_dropped.labels(frame.camera, "shutdown").inc()
