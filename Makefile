@@ -7,7 +7,7 @@
 # make test-py310   install and run the demo and the tests under Python 3.10 (slow; torch's CUDA build on a PC)
 # make test-arm64   the same demo on emulated arm64, from a wheel folder (slow; root, Debian or Ubuntu)
 # make test-container   build the container image on a Debian base and run the demo in it (slow; root, Debian or Ubuntu)
-# make test-upgrades   more upgrades of the service that fail, under a systemd of its own (root)
+# make test-upgrades   upgrades of the service, good and bad, and roll back, under a systemd of its own (slow; root)
 # make install OPTIONS='--torch cpu'   install this clone as a service, or upgrade to it (root; docs/install.md)
 # make parity  compare with the official package, in an environment of its own (slow)
 
@@ -27,7 +27,7 @@ TORCH := $(PIP) --constraint constraints/torch-cpu.txt $(if $(TORCH_INDEX),--ext
 setup: packages $(VENV)/.dev .venv-gstreamer/.done
 
 # Debian's own Python, into which GStreamer loads the tests' stand-ins for NVIDIA's elements.
-.venv-gstreamer/.done: constraints/runtime.txt constraints/numpy2.txt
+.venv-gstreamer/.done: constraints/runtime.txt constraints/numpy2.txt | packages
 	/usr/bin/python3 -m venv --system-site-packages .venv-gstreamer
 	.venv-gstreamer/bin/python -m pip install --quiet --disable-pip-version-check --ignore-installed \
 	    --constraint constraints/runtime.txt --constraint constraints/numpy2.txt \
@@ -82,6 +82,7 @@ test-container: $(VENV)/.dev
 # Named to be left out by `make test`.
 test-upgrades: setup
 	$(BIN)/python -m pytest tests/service/check_upgrades.py
+	$(BIN)/python -m pytest tests/service/check_roll_back.py
 
 install:
 	systemd/install.sh $(OPTIONS)
