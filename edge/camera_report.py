@@ -197,9 +197,9 @@ class CameraReport:
             by_label, by_zone = self._lifecycle.counts() if known else (None, None)
             self._publish_counts(by_label, by_zone)
 
-    def finish(self, reason: EndReason = "shutdown") -> None:
-        """Nothing more is seen here: end all that is open; nothing is counted any more."""
-        self._close("source_ended" if self._camera.ended else reason)
+    def finish(self) -> None:
+        """The daemon stops: end all that is open; nothing is counted any more."""
+        self._close("source_ended" if self._camera.ended else "shutdown")
         self._publish_counts(None, None)
 
     def replace(self, camera: Camera, desk: Desk) -> "CameraReport":

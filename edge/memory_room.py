@@ -1,11 +1,11 @@
 """Whether there is room in memory for a second model beside the one that runs."""
 
-import re
 from pathlib import Path
 
 from edge.config import ModelSettings
 from edge.jetson.sysfs import memory
-from edge.weights import HOSTED_WEIGHTS
+from edge.process import group_memory_left
+from edge.weights import HOSTED_WEIGHTS, cached_path
 
 # Buffers for two frames of 1080p, the network's intermediate results, what libraries take.
 WORKING_BYTES = 256 << 20
@@ -33,45 +33,17 @@ def check_room(settings: ModelSettings, cache_dir: Path, root: Path = Path("/"))
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """What this process may still take: of the machine, and of its own control groups (v2)."""
-    left = []
+    """What this process may still take: of the machine, and of its own control groups."""
     machine = memory(root)
-    if machine is not None:
-        left.append(machine.available_bytes)
-    try:
-        path = (root / "proc/self/cgroup").read_text().splitlines()[-1].partition("::")[2]
-    except (OSError, IndexError):
-        path = ""
-    group = root / "sys/fs/cgroup" / path.strip("/")
-    while group != root / "sys/fs" and group.is_relative_to(root):
-        limit, used = _number(group / "memory.max"), _number(group / "memory.current")
-        if limit is not None and used is not None:
-            left.append(limit - used + _file_cache(group))
-        group = group.parent
-    return min(left, default=None)
-
-
-def _file_cache(group: Path) -> int:
-    """Counts as used, and is given back when it is needed: what was read of files."""
-    try:
-        text = (group / "memory.stat").read_text()
-    except OSError:
-        return 0
-    return sum(map(int, re.findall(r"^(?:in)?active_file (\d+)$", text, re.MULTILINE)))
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):  # "max" is no limit
-        return None
+    left = [None if machine is None else machine.available_bytes, group_memory_left(root)]
+    return min((each for each in left if each is not None), default=None)
 
 
 def _file_bytes(settings: ModelSettings, cache_dir: Path) -> int:
     path = settings.path
     hosted = HOSTED_WEIGHTS.get(settings.id or "")
     if hosted is not None:
-        path = cache_dir / "weights" / hosted.file
+        path = cached_path(hosted, cache_dir)
     try:
         return 0 if path is None else path.stat().st_size
     except OSError:  # not downloaded yet, or gone: loading it will say so

@@ -11,6 +11,7 @@ from edge.inference_run import InferenceRun
 from edge.logs import redact
 from edge.metrics import Metrics
 from edge.reload_request import ReloadRequest
+from edge.report import first_line
 from edge.systemd import Notifier
 
 EXTEND_S = 60
@@ -107,7 +108,7 @@ class Reload:
         if successor.failure is not None:
             self._coming = None
             error = successor.failure
-            self._refuse(getattr(error, "problems", None) or [_in_one_line(error)])
+            self._refuse(getattr(error, "problems", None) or [first_line(error)])
         elif successor.model is not None:
             self._coming = None
             self._take_over(config, checkpoint, successor)
@@ -170,8 +171,3 @@ def _differences(before: Config, after: Config, successor: InferenceRun | None) 
         told.append("the model was loaded anew")
     told += [key for key in ("tracking", "log") if getattr(before, key) != getattr(after, key)]
     return told or ["nothing has changed"]
-
-
-def _in_one_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]

@@ -19,13 +19,18 @@ def report(error: BaseException) -> int:
         _say(f"rfdetr-edge: {error}")
         return int(code)
     if _is_out_of_memory(error):
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
         _say(
-            f"rfdetr-edge: out of device memory: use a smaller model, or free memory ({first_line})"
+            "rfdetr-edge: out of device memory: use a smaller model, or free memory"
+            f" ({first_line(error)})"
         )
         return EXIT_OUT_OF_MEMORY
     _say("".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
     return EXIT_FAILED
+
+
+def first_line(error: BaseException) -> str:
+    """What it says, without what follows; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _say(text: str) -> None:

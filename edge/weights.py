@@ -77,9 +77,9 @@ def fetch_weights(
         raise WeightsError(f"no hosted weights are called '{model_id}'{hint}")
     weights = hosted[model_id]
     source = _base_url(environ)
-    path = cache_dir / "weights" / weights.file
+    path = cached_path(weights, cache_dir)
     try:
-        if not _is_verified(path, weights.md5):
+        if not is_verified(path, weights.md5):
             path.parent.mkdir(parents=True, exist_ok=True)
             with _only_downloader(path.parent):
                 url = source._replace(path=f"{source.path.rstrip('/')}/{weights.object}").geturl()
@@ -107,7 +107,13 @@ def _base_url(environ: Mapping[str, str]) -> SplitResult:
     return url
 
 
-def _is_verified(path: Path, md5: str) -> bool:
+def cached_path(weights: HostedWeights, cache_dir: Path) -> Path:
+    """Where they are kept, once they were downloaded."""
+    return cache_dir / "weights" / weights.file
+
+
+def is_verified(path: Path, md5: str) -> bool:
+    """Whether the file is there and whole."""
     if not path.exists():
         return False
     digest = hashlib.md5(usedforsecurity=False)

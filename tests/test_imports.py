@@ -33,7 +33,7 @@ ALLOWED = {
     "jetson": {"jetson"},
     "doctor": {
         *("doctor", "capture", "clock", "config", "folders", "inference", "jetson", "logs"),
-        *("model_loading", "publish", "version", "weights"),
+        *("model_loading", "process", "publish", "report", "version", "weights"),
     },
     "publish": {"publish", "clock", "config", "durable_file", "line_total", "metrics"},
     "http": {"http", "clock", "config", "metrics", "picture", "version"},

@@ -26,6 +26,7 @@ from edge.doctor.finding import Finding, warn
 from edge.doctor.machine import Machine
 from edge.folders import default_cache_dir, default_state_dir
 from edge.logs import redact
+from edge.report import first_line
 
 Check = tuple[str, Callable[[], Iterable[Finding]]]
 
@@ -103,7 +104,7 @@ def guarded(
                 )
             )
         except Exception as error:
-            said = (str(error) or type(error).__name__).splitlines()[0]
+            said = first_line(error)
             findings.append(
                 warn(subject, f"could not be checked: {said}", "tell us, with this line")
             )

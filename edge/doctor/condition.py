@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from edge.doctor.finding import Finding, ok, warn
 from edge.doctor.machine import Machine
 from edge.jetson import sysfs
+from edge.process import group_memory_left
 
 _MIB, _GIB = 1 << 20, 1 << 30
 _NEAR_TRIP_K = 5.0
@@ -126,7 +127,7 @@ def memory(machine: Machine, daemon_runs: bool) -> Iterator[Finding]:
     if read is None:
         return
     available, of = read.available_bytes, f"{read.total_bytes / _GIB:.1f} GiB"
-    left = _container_limit(machine)
+    left = group_memory_left(machine.root)
     if left is not None and left < available:
         available, of = left, "the container's limit"
     needed = _NEEDED_CUDA_BYTES if machine.jetson else _NEEDED_CPU_BYTES
@@ -152,19 +153,3 @@ def _swap(machine: Machine) -> str:
     kib = sum(int(line.split()[2]) for line in lines if len(line.split()) > 2)
     zram = " (zram)" if lines and all("/zram" in line for line in lines) else ""
     return f"{kib / 2**20:.1f} GiB{zram}" if kib else "none"
-
-
-def _container_limit(machine: Machine) -> int | None:
-    """What cgroups leave to this process, in bytes; None where they set no limit."""
-    for folder, most, used in (
-        ("sys/fs/cgroup", "memory.max", "memory.current"),
-        ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        try:
-            limit = int((machine.root / folder / most).read_text())
-            left = limit - int((machine.root / folder / used).read_text())
-        except (OSError, ValueError):  # absent, or "max"
-            continue
-        if limit < 1 << 60:
-            return max(left, 0)
-    return None

@@ -1,6 +1,5 @@
 """The configuration file and the checkpoint that it names."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,19 +43,15 @@ def read_site(file: str, environ: Mapping[str, str]) -> tuple[Site | None, list[
 
 def needs_weights(config: "Config") -> bool:
     """Whether the hosted weights that it names are not in the cache yet, or not whole."""
-    from edge.weights import HOSTED_WEIGHTS
+    from edge.weights import HOSTED_WEIGHTS, cached_path, is_verified
 
     hosted = HOSTED_WEIGHTS.get(config.model.id or "")
     if hosted is None:
         return False
-    digest = hashlib.md5(usedforsecurity=False)
     try:
-        with (config.cache_dir / "weights" / hosted.file).open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return not is_verified(cached_path(hosted, config.cache_dir), hosted.md5)
     except OSError:
         return True
-    return digest.hexdigest() != hosted.md5
 
 
 def model(machine: Machine, site: Site, torch_works: bool) -> Iterator[Finding]:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edge.report import first_line
+
 
 def torch_facts(wanted: str) -> dict[str, Any]:
     """About torch, and whether a daemon with ``model.device: wanted`` would start with it."""
@@ -27,7 +29,7 @@ def torch_facts(wanted: str) -> dict[str, Any]:
 
         facts["numpy"] = numpy.__version__
     except Exception as error:
-        facts["numpy_error"] = _first_line(error)
+        facts["numpy_error"] = first_line(error)
     try:
         import torchvision
 
@@ -35,7 +37,7 @@ def torch_facts(wanted: str) -> dict[str, Any]:
     except ModuleNotFoundError:
         facts["torchvision"] = None
     except Exception as error:
-        facts["torchvision_error"] = _first_line(error)
+        facts["torchvision_error"] = first_line(error)
     facts.update(_cuda_facts())
 
     from edge.inference.device import choose_device
@@ -67,7 +69,7 @@ def _cuda_facts() -> dict[str, Any]:
         major, minor = torch.cuda.get_device_capability(device)
         facts |= {"name": torch.cuda.get_device_name(device), "capability": f"sm_{major}{minor}"}
     except Exception as error:
-        facts["error"] = _first_line(error)
+        facts["error"] = first_line(error)
     return facts
 
 
@@ -155,7 +157,7 @@ def main(limit_s: str, name: str, *arguments: str) -> None:
         try:
             facts = PROBES[name](*arguments)
         except Exception as error:
-            facts = {"failed": _first_line(error), "missing": _missing_module(error)}
+            facts = {"failed": first_line(error), "missing": _missing_module(error)}
         json.dump(facts, answer)
     # No tidying up: a half-loaded library may crash in it.
     os._exit(0)
@@ -163,10 +165,6 @@ def main(limit_s: str, name: str, *arguments: str) -> None:
 
 def _missing_module(error: Exception) -> str | None:
     return error.name if isinstance(error, ModuleNotFoundError) else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 if __name__ == "__main__":
